@@ -1,0 +1,1 @@
+"""Keeps a Zoho Billing organisation in step with Postgres billing tables."""

@@ -1,0 +1,1 @@
+"""The demonstration: a sample book, a sandbox, a worker and trouble."""

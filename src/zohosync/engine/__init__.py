@@ -1,0 +1,1 @@
+"""The loops that join the database and the remote."""

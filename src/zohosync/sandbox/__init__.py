@@ -1,0 +1,1 @@
+"""A pretend Zoho Billing that sits its own exam."""

@@ -1,0 +1,1 @@
+"""Virtual time and builders, for our tests and for users' own."""

@@ -1,0 +1,1 @@
+"""The remote: the only home of the HTTP client."""
