@@ -1,0 +1,197 @@
+"""How many calls may leave now, or not before when: a pure function of what the journal says.
+
+Theory of operation. Every HTTP call has a row in the journal before it leaves. It holds a place
+in the remote's minute from its start until 60.25 s after its finish (counting from the start was
+simulated to put 105 calls into the remote's minute), and a place in flight until its finish; a
+call without an outcome finishes at its deadline. All limits hold at once; the organisation's row
+is locked while `admit` decides, so any number of processes share them exactly.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from types import MappingProxyType
+
+from zohosync.core.outcome import Reply, Throttled, Unauthorized, Unavailable, Unreachable
+
+MINUTE_S = 60.25
+"""The remote's rolling minute, with a guard band for jitter between our clocks."""
+
+MINT_WINDOW_S = 600.0
+"""Zoho grants 10 access tokens per refresh token in 10 minutes (documented)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the organisation's plan allows; None lifts a limit.
+
+    `block_s` is how long the organisation stays closed when a 429 names no `Retry-After`.
+    """
+
+    per_minute: int | None
+    in_flight: int | None
+    per_day: int | None
+    per_second: int | None = None
+    mints: int = 10
+    block_s: float = 1_800.0
+    warn_at: int | None = None
+
+    def faults(self) -> list[str]:
+        """What is wrong with the numbers, in words."""
+        named = ("per_minute", "in_flight", "per_day", "per_second", "mints")
+        values = {name: getattr(self, name) for name in named}
+        return [
+            f"limits.{name} is {value}: it must be a whole number of 1 or more"
+            for name, value in values.items()
+            if value is not None and (value < 1 or value != int(value))
+        ]
+
+
+PLANS = MappingProxyType(
+    {
+        "standard": Limits(per_minute=100, in_flight=5, per_day=1_000),
+        "premium": Limits(per_minute=100, in_flight=10, per_day=5_000),
+        "guide": Limits(per_minute=120, in_flight=10, per_day=25_000, per_second=10,
+                        block_s=600.0, warn_at=20_000),  # fmt: skip
+        "unlimited": Limits(per_minute=None, in_flight=64, per_day=None, mints=10),
+    }
+)
+"""Limits by plan. `standard` and `premium` as published for Zoho Billing (docs/zoho.md); `guide` is
+the performance guide's own; `unlimited` is for the sandbox with its limits lifted."""
+
+DOWN_AFTER = 5
+"""Overload failures in a row across records that mark the organisation as down."""
+
+PROBE_FIRST_S, PROBE_CAP_S = 30.0, 300.0
+"""While down: one probing read after 30 s, doubling to 5 minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalView:
+    """What the journal and the organisation's row say, read under the row's lock.
+
+    `minute_until` are the instants at which the places of the minute come free, `flying_until`
+    the deadlines of calls without an outcome, `second_from` the starts within the last second.
+    """
+
+    now: datetime
+    minute_until: Sequence[datetime] = ()
+    flying_until: Sequence[datetime] = ()
+    second_from: Sequence[datetime] = ()
+    day_used: int = 0
+    day_ends: datetime | None = None
+    closed_until: datetime | None = None
+    closed_reason: str | None = None
+    paused: str | None = None
+    overloads: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`granted` calls may start now; the rest not before `not_before`, for `reason`.
+
+    `closed` says that waiting at the gate is no use: give the records back until then.
+    """
+
+    granted: int
+    not_before: datetime | None = None
+    reason: str | None = None
+    closed: bool = False
+
+
+def admit(view: JournalView, limits: Limits, wanted: int, *, probe: bool = False) -> Verdict:
+    """How many of `wanted` calls may start at `view.now` without any limit being crossed.
+
+    A `probe` is the one reading call that finds out whether a down organisation is up again.
+    """
+    now = view.now
+    if view.paused is not None and not probe:
+        return Verdict(0, now + timedelta(seconds=PROBE_CAP_S), view.paused, closed=True)
+    if view.closed_until is not None and view.closed_until > now:
+        return Verdict(0, view.closed_until, view.closed_reason or "closed", closed=True)
+    if view.overloads >= DOWN_AFTER and not probe:
+        return Verdict(0, now + timedelta(seconds=1), "down", closed=True)
+    if limits.per_day is not None and view.day_used >= limits.per_day:
+        return Verdict(0, view.day_ends, "day", closed=True)
+    rooms = [wanted]
+    waits: list[tuple[datetime, str]] = []
+    if limits.per_day is not None and view.day_ends is not None:
+        rooms.append(limits.per_day - view.day_used)
+        waits.append((view.day_ends, "day"))
+    for limit, taken, span, reason in (
+        (limits.per_minute, view.minute_until, 0.0, "minute"),
+        (limits.in_flight, view.flying_until, 0.0, "in flight"),
+        (limits.per_second, view.second_from, 1.05, "second"),
+    ):
+        if limit is None:
+            continue
+        room, free_at = _room(limit, taken, span, now)
+        rooms.append(room)
+        if free_at is not None:
+            waits.append((free_at, reason))
+    granted = max(0, min(rooms))
+    if granted >= wanted:
+        return Verdict(granted)
+    tight = [wait for room, wait in zip(rooms[1:], waits, strict=False) if room <= granted]
+    not_before, reason = max(tight or waits or [(now + timedelta(seconds=1), "limits")])
+    return Verdict(granted, max(not_before, now + timedelta(milliseconds=5)), reason)
+
+
+def _room(
+    limit: int, taken: Sequence[datetime], span_s: float, now: datetime
+) -> tuple[int, datetime | None]:
+    """Free places, and when the next one comes free at the latest."""
+    live = sorted(at + timedelta(seconds=span_s) for at in taken)
+    live = [at for at in live if at > now]
+    if len(live) < limit:
+        return limit - len(live), live[0] if live else now + timedelta(seconds=1)
+    return 0, live[len(live) - limit]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a reply does to the organisation: closes it, pauses it, counts towards an outage."""
+
+    close_s: float | None = None
+    close_until_midnight: bool = False
+    reason: str | None = None
+    pause: str | None = None
+    overload: bool = False
+    healthy: bool = False
+
+
+def effect_of(reply: Reply, limits: Limits) -> Effect:
+    """What to do with the organisation after this reply; the record's part is `judge`'s."""
+    match reply:
+        case Throttled(code="1070", retry_after_s=seconds):
+            return Effect(close_s=_sane(seconds, 5.0), reason="too many calls in flight (1070)")
+        case Throttled(code="45", retry_after_s=seconds):
+            if seconds is None:
+                return Effect(close_until_midnight=True, reason="day limit of Zoho (45)")
+            return Effect(close_s=_sane(seconds, 86_400.0), reason="day limit of Zoho (45)")
+        case Throttled(code=code, retry_after_s=seconds):
+            return Effect(close_s=_sane(seconds, limits.block_s), reason=f"blocked by Zoho ({code})")
+        case Unauthorized(code=code, message=message):
+            return Effect(pause=f"Zoho refuses our credentials ({code}): {message}")
+        case Unavailable() | Unreachable():
+            return Effect(overload=True)
+        case _:
+            return Effect(healthy=True)
+
+
+def probe_in_s(overloads: int) -> float:
+    """Seconds until the next probing read of a down organisation."""
+    doublings = min(10, max(0, overloads - DOWN_AFTER))
+    return float(min(PROBE_CAP_S, PROBE_FIRST_S * 2**doublings))
+
+
+def _sane(seconds: float | None, otherwise: float) -> float:
+    """A `Retry-After` that can be believed: not negative, not over a day and an hour."""
+    if seconds is None or seconds < 0:
+        return otherwise
+    return min(seconds, 90_000.0)
+
+
+def with_numbers(limits: Limits, **numbers: int | None) -> Limits:
+    """The limits with the user's own numbers put in."""
+    return replace(limits, **{name: value for name, value in numbers.items() if value is not None})

@@ -1,0 +1,280 @@
+"""The step that brings a record nearer to what is wanted of it, decided before anything is sent."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from zohosync.core.kinds import ALL_FIELDS, KINDS, Kind
+from zohosync.core.mapping import identity_of, somebody_else
+from zohosync.core.records import (
+    Claim,
+    Desired,
+    ErrorClass,
+    ParentView,
+    Payload,
+    Problem,
+    Ref,
+    Slot,
+    Status,
+    differing,
+    place,
+    without_nothing,
+)
+
+
+class Purpose(StrEnum):
+    """Why a record is looked up in Zoho."""
+
+    VERIFY = "verify"  # a write of ours may have happened
+    LINK = "link"  # Zoho makes this record, we only find it
+    CHECK = "check"  # Zoho said of a child that it is not there
+    SEED = "seed"  # the mapping says which remote record it is
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Make the record in Zoho; `more` says that a change of state follows."""
+
+    payload: Payload
+    wanted: Payload
+    total: Decimal | None
+    more: bool
+    calls: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Change these fields of the record in Zoho; `wanted` is the whole payload afterwards."""
+
+    zoho_id: str
+    fields: Payload
+    wanted: Payload
+    total: Decimal | None
+    more: bool
+    calls: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """Move the record in Zoho to another state."""
+
+    zoho_id: str
+    operation: str
+    state: str
+    more: bool
+    calls: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """Look the record up in Zoho: by id where it is known, else by its natural key."""
+
+    purpose: Purpose
+    expected: Payload
+    total: Decimal | None = None
+    zoho_id: str | None = None
+    hint: str | None = None
+    state: str | None = None
+    calls: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The record is in step."""
+
+    calls: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """The record is not ours to bring into step, for this reason."""
+
+    reason: str
+    gone: bool = False
+    calls: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing can be done before that parent is there (or in a state of `needs`)."""
+
+    parent: Ref
+    needs: frozenset[str]
+    reason: str
+    calls: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Nothing can be done before a person or a change of the row mends it."""
+
+    problem: Problem
+    calls: ClassVar[bool] = False
+
+
+Step = Create | Update | Transition | Find | Nothing | Skip | Wait | Fail
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings that decisions need."""
+
+    installation: str = "local"
+    live: bool = False
+    max_retries: int = 3
+    retry_base_s: float = 5.0
+    retry_cap_s: float = 60.0
+    first_absent_s: float = 600.0
+    second_absent_s: float = 1_200.0
+    link_retry_s: tuple[float, ...] = (3_600.0, 21_600.0)
+    link_retry_daily: int = 7
+    when_gone: Mapping[str, str] | None = None
+
+
+def plan(
+    desired: Desired | None, claim: Claim, parents: Mapping[Ref, ParentView], policy: Policy
+) -> Step:
+    """The one step to take now. Pure; the same for a dry run and for the real thing.
+
+    `desired` is None when the row is gone. An open intent comes before everything else: whether
+    that write happened is found out before any other step is thought of (D6).
+    """
+    kind = KINDS[claim.ref.kind]
+    if claim.intent is not None:
+        return _verify(kind, claim)
+    if desired is None:
+        return Skip("gone here" if claim.zoho_id else "no such row here", gone=True)
+    if not desired.eligible:
+        return Skip("not eligible")
+    before = claim.gone_identity
+    if before and claim.zoho_id and somebody_else(kind, before, identity_of(desired)):
+        return Fail(_invalid("key re-used: the row under this key is somebody else now; "
+                             f"run `zohosync settle {claim.ref.kind} {claim.ref.key} --same` "
+                             "or `--new`", "key"))  # fmt: skip
+    if claim.check and claim.zoho_id:
+        return Find(Purpose.CHECK, desired.payload, zoho_id=claim.zoho_id)
+    if desired.faults:
+        return Fail(desired.faults[0])
+    ended = desired.state in kind.states.ended
+    if ended and not claim.zoho_id:
+        return Skip(f"{desired.state} before it ever was in Zoho")
+    blocked = _blocked(desired, parents)
+    if blocked is not None:
+        return blocked
+    wanted = resolve(desired, parents)
+    if not claim.zoho_id:
+        return _appear(kind, desired, wanted, parents, policy)
+    if desired.raised_by == "zoho":
+        return Nothing()
+    return _converge(kind, desired, wanted, claim)
+
+
+def resolve(desired: Desired, parents: Mapping[Ref, ParentView]) -> Payload:
+    """The payload with the parents' Zoho ids in their places."""
+    payload = copy.deepcopy(desired.payload)
+    for slot in desired.slots:
+        if slot.path:
+            place(payload, slot.path, parents[slot.parent].zoho_id)
+    return payload
+
+
+def _verify(kind: Kind, claim: Claim) -> Find:
+    assert claim.intent is not None
+    intent = claim.intent
+    state = next(
+        (to for (_, to), operation in kind.states.moves.items() if operation == intent.operation),
+        None,
+    )
+    zoho_id = None if intent.operation == "create" else claim.zoho_id
+    return Find(Purpose.VERIFY, intent.payload, intent.total, zoho_id, state=state)
+
+
+def _blocked(desired: Desired, parents: Mapping[Ref, ParentView]) -> Wait | None:
+    for slot in desired.slots:
+        wait = _waits_on(slot, parents.get(slot.parent))
+        if wait is not None:
+            return wait
+    return None
+
+
+def _waits_on(slot: Slot, parent: ParentView | None) -> Wait | None:
+    if parent is None or parent.zoho_id is None:
+        return Wait(slot.parent, slot.needs, f"{slot.parent} is not in Zoho yet")
+    if slot.needs and parent.remote_state not in slot.needs:
+        needs = " or ".join(sorted(slot.needs))
+        return Wait(slot.parent, slot.needs, f"{slot.parent} is {parent.remote_state}, not {needs}")
+    return None
+
+
+def _appear(
+    kind: Kind, desired: Desired, wanted: Payload, parents: Mapping[Ref, ParentView], policy: Policy
+) -> Step:
+    if desired.seed_id and policy.live:
+        return Find(Purpose.SEED, wanted, desired.total, desired.seed_id)
+    if desired.raised_by == "zoho" or kind.link_only:
+        views = (parents[slot.parent] for slot in desired.slots)
+        hints = (view.hints.get(kind.hint_for) for view in views) if kind.hint_for else iter(())
+        hint = next((str(found) for found in hints if found), None)
+        return Find(Purpose.LINK, wanted, desired.total, hint=hint)
+    more = desired.state != kind.states.initial
+    return Create(without_nothing(wanted), wanted, desired.total, more)
+
+
+def _converge(kind: Kind, desired: Desired, wanted: Payload, claim: Claim) -> Step:
+    assert claim.zoho_id is not None
+    here = claim.remote_state or kind.states.initial
+    there = desired.state or kind.states.initial
+    move = kind.states.next_move(here, there) if here != there else None
+    changes = differing(wanted, claim.payload)
+    if here != there and move is None:
+        advice = kind.states.advice.get(there) or kind.states.advice.get(here) or "change it back"
+        return Fail(_invalid(f"it is {here} in Zoho and cannot become {there}: {advice}", "state"))
+    if changes and there not in kind.states.ended:
+        locked = kind.locked.get("*", frozenset()) | kind.locked.get(here, frozenset())
+        stuck = sorted(changes) if locked >= ALL_FIELDS else sorted(locked & changes.keys())
+        if stuck:
+            return Fail(_invalid(f"{', '.join(stuck)} changed here but is fixed in Zoho "
+                                 f"({here}): {kind.lock_advice}", stuck[0]))  # fmt: skip
+        always = {name: wanted[name] for name in kind.always if name in wanted}
+        fields = {**always, **{n: "" if v is None else v for n, v in changes.items()}}
+        return Update(claim.zoho_id, fields, wanted, desired.total, more=move is not None)
+    if move is not None:
+        operation, state = move
+        return Transition(claim.zoho_id, operation, state, more=state != there)
+    return Nothing()
+
+
+def planned_operation(step: Step) -> str:
+    """The word for a step in logs, dry runs and the journal."""
+    match step:
+        case Transition(operation=operation):
+            return operation
+        case Find(purpose=purpose):
+            return str(purpose)
+        case _:
+            return type(step).__name__.lower()
+
+
+def parent_status_note(view: ParentView | None) -> str | None:
+    """What `why` says of a parent that will not come by itself, or None when it may."""
+    if view is None or view.status not in (Status.FAILED, Status.SKIPPED, Status.UNCERTAIN):
+        return None
+    return f"{view.ref} is {view.status}"
+
+
+def _invalid(message: str, column: str | None) -> Problem:
+    return Problem(ErrorClass.VALIDATION, message, field=column)
+
+
+def as_json(step: Step) -> dict[str, Any]:
+    """A step as plain values, for `--json` and logs."""
+    plain: dict[str, Any] = {"step": planned_operation(step)}
+    for name in ("payload", "fields", "reason", "zoho_id"):
+        if hasattr(step, name):
+            plain[name] = getattr(step, name)
+    if isinstance(step, Fail):
+        plain["reason"] = step.problem.message
+    return plain

@@ -1,0 +1,227 @@
+"""The nouns: what a record is, what is wanted of it, what is known of it, what was claimed."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+Payload = dict[str, Any]
+"""A body in Zoho's field names: str, bool, int, Decimal, None, dicts and lists of them."""
+
+FINGERPRINT_VERSION = "1"
+
+LIVE, NORMAL, BULK, UPKEEP = 10, 5, 1, 0
+"""Priorities, and the lanes that calls run in (the guide's 10 / 5 / 1, and ours for upkeep)."""
+
+LANES = {LIVE: "live", NORMAL: "normal", BULK: "bulk", UPKEEP: "upkeep"}
+
+
+def lane_of(priority: int) -> int:
+    """The lane that a record of this priority calls in: the highest one at or below it."""
+    return max(lane for lane in LANES if lane <= max(priority, UPKEEP))
+
+
+class Status(StrEnum):
+    """Where a record stands; the guide's words where it has one."""
+
+    PENDING = "pending"
+    SYNCING = "syncing"
+    SYNCED = "synced"
+    RETRYING = "retrying"
+    FAILED = "failed"
+    WAITING = "waiting"
+    UNCERTAIN = "uncertain"
+    SKIPPED = "skipped"
+
+
+class ErrorClass(StrEnum):
+    """The guide's seven classes of error."""
+
+    RATE_LIMIT = "rate_limit"
+    AUTHENTICATION = "authentication"
+    VALIDATION = "validation"
+    NOT_FOUND = "not_found"
+    SERVER_ERROR = "server_error"
+    NETWORK_ERROR = "network_error"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Ref:
+    """The name of a record within its organisation."""
+
+    kind: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why an attempt did not bring its record into step."""
+
+    error_class: ErrorClass
+    message: str
+    code: str | None = None
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A parent that a wanted record names, and where the parent's Zoho id goes in the payload."""
+
+    parent: Ref
+    path: tuple[str | int, ...]
+    needs: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """What the mapping's SELECT says of a record now; parents' ids are not filled in yet."""
+
+    ref: Ref
+    payload: Payload = field(default_factory=dict)
+    slots: tuple[Slot, ...] = ()
+    state: str | None = None
+    eligible: bool = True
+    raised_by: str = "us"
+    total: Decimal | None = None
+    seed_id: str | None = None
+    faults: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ParentView:
+    """What is known of a parent when its child is planned."""
+
+    ref: Ref
+    zoho_id: str | None = None
+    remote_state: str | None = None
+    status: Status = Status.PENDING
+    hints: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A write that may have happened: the journal row of a call whose outcome is not known."""
+
+    call_id: int
+    operation: str
+    payload: Payload
+    deadline: datetime
+    total: Decimal | None = None
+    absent_at: datetime | None = None
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A record under our lease, as it was when claimed (before its row was read)."""
+
+    org_id: str
+    ref: Ref
+    version: int
+    epoch: int
+    priority: int
+    claimed_at: datetime
+    status: Status = Status.PENDING
+    attempts: int = 0
+    looks: int = 0
+    zoho_id: str | None = None
+    payload: Payload | None = None
+    remote_state: str | None = None
+    intent: Intent | None = None
+    gone_identity: Payload | None = None
+    check: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A remote record that a look-up returned, in the spellings that we write."""
+
+    zoho_id: str
+    fields: Payload
+
+
+def canonical(value: Any) -> Any:
+    """The one form of a value: dates as text, numbers as plain Decimals, keys in order.
+
+    Raises TypeError for a value that no payload may hold (a float, bytes).
+    """
+    match value:
+        case None | bool() | str():
+            return value
+        case int() | Decimal():
+            number = Decimal(value)
+            if not number.is_finite():
+                raise TypeError(f"{value} is not a number that Zoho can hold")
+            whole = number == number.to_integral_value()
+            return number.quantize(Decimal(1)) if whole else number.normalize()
+        case datetime():
+            return value.isoformat()
+        case date():
+            return value.isoformat()
+        case Mapping():
+            return {str(name): canonical(value[name]) for name in sorted(value)}
+        case list() | tuple():
+            return [canonical(item) for item in value]
+        case _:
+            raise TypeError(f"a {type(value).__name__} cannot be sent to Zoho")
+
+
+def fingerprint(payload: Payload) -> str:
+    """A digest of the canonical payload, with the version of the algorithm in front."""
+    text = json.dumps(canonical(payload), default=str, sort_keys=True, ensure_ascii=False)
+    return f"{FINGERPRINT_VERSION}:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def same(left: Any, right: Any) -> bool:
+    """Whether two values mean the same in Zoho: 50, "50.00" and Decimal("50.0") are equal."""
+    if left in (None, "") and right in (None, ""):
+        return True
+    numeric = (int, Decimal)
+    if isinstance(left, numeric) or isinstance(right, numeric):
+        try:
+            return Decimal(str(left)) == Decimal(str(right))
+        except ArithmeticError:
+            return False
+    return bool(canonical(left) == canonical(right))
+
+
+def differing(wanted: Payload, known: Payload | None) -> Payload:
+    """The top-level fields of `wanted` that differ from `known`, with their wanted values."""
+    known = known or {}
+    return {name: value for name, value in wanted.items() if not same(value, known.get(name))}
+
+
+def place(payload: Payload, path: tuple[str | int, ...], value: Any) -> None:
+    """Put a value at a path in a payload of our own, making dicts on the way."""
+    target: Any = payload
+    for step in path[:-1]:
+        target = target[step] if isinstance(step, int) else target.setdefault(step, {})
+    target[path[-1]] = value
+
+
+def without_nothing(payload: Payload) -> Payload:
+    """The payload without empty fields: what a create sends."""
+    return {name: _trimmed(value) for name, value in payload.items() if value is not None}
+
+
+def _trimmed(value: Any) -> Any:
+    match value:
+        case Mapping():
+            return without_nothing(dict(value))
+        case list():
+            return [_trimmed(item) for item in value]
+        case _:
+            return value
+
+
+def first(problems: Iterable[Problem]) -> Problem | None:
+    """The first problem, if there is one."""
+    return next(iter(problems), None)
