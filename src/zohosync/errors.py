@@ -1,0 +1,88 @@
+"""Everything that zohosync raises on purpose, each naming the thing, the place and the next step.
+
+    ZohosyncError
+    ├── SettingsError               a setting is missing, malformed or contradicts another
+    ├── MappingError                a mapping/*.sql does not fit the database or the API
+    ├── SchemaError                 the schema `zohosync` is not the one that this code needs
+    ├── DatabaseError               the database refused or failed (`retryable`: again may help)
+    │   ├── DatabaseUnavailableError    no connection: wrong URL, dead, full, refused, starting
+    │   │   ├── DatabaseLoginError          it answers, but not to this user, password or name
+    │   │   └── CommitUnknownError          the connection died while committing: it may have landed
+    │   └── EmbeddedPostgresError       our own Postgres cannot be made or started here
+    ├── LeaseLostError              a claim was settled after its lease had gone to somebody else
+    └── RemoteError                 a call to Zoho could not be made (answers are never raised)
+
+Messages never hold a secret: addresses are shown without their password.
+"""
+
+
+class ZohosyncError(Exception):
+    """What every error of ours is: one sentence on what, then where, then what to do."""
+
+    def __init__(self, what: str, *, place: str = "", next_step: str = "") -> None:
+        """`what` is a sentence without its full stop; `place` a file, row or address."""
+        super().__init__(what)
+        self.what = what
+        self.place = place
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        """The whole message, one line."""
+        text = self.what + (f" ({self.place})" if self.place else "")
+        return f"{text}: {self.next_step}" if self.next_step else text
+
+
+class SettingsError(ZohosyncError):
+    """A setting is missing, malformed or contradicts another."""
+
+
+class MappingError(ZohosyncError):
+    """A mapping does not fit the database or the API."""
+
+
+class SchemaError(ZohosyncError):
+    """The schema `zohosync` in the database is not the one that this code needs."""
+
+
+class DatabaseError(ZohosyncError):
+    """The database refused or failed."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        place: str = "",
+        next_step: str = "",
+        retryable: bool = False,
+        sqlstate: str | None = None,
+        constraint: str | None = None,
+    ) -> None:
+        """`retryable`: the same transaction may well succeed when run again."""
+        super().__init__(what, place=place, next_step=next_step)
+        self.retryable = retryable
+        self.sqlstate = sqlstate
+        self.constraint = constraint
+
+
+class DatabaseUnavailableError(DatabaseError):
+    """There is no connection to the database."""
+
+
+class DatabaseLoginError(DatabaseUnavailableError):
+    """The server answers, but not to this user, password or database name."""
+
+
+class CommitUnknownError(DatabaseUnavailableError):
+    """The connection died while a transaction was being committed: it may have landed."""
+
+
+class EmbeddedPostgresError(DatabaseError):
+    """Our own Postgres cannot be made or started here."""
+
+
+class LeaseLostError(ZohosyncError):
+    """A claim was settled after its lease had gone to somebody else."""
+
+
+class RemoteError(ZohosyncError):
+    """A call to Zoho could not be made at all; answers, bad ones too, are never raised."""

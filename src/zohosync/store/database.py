@@ -1,0 +1,352 @@
+"""The one door to Postgres: short transactions over few connections, through a pooler or not.
+
+Nothing depends on session state, so that a transaction pooler (PgBouncer, Supavisor) may stand in
+between; what a direct connection allows is used only where `connect` found one.
+"""
+
+import asyncio
+import functools
+import select
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from importlib.resources import files
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from zohosync.errors import CommitUnknownError, DatabaseError, DatabaseUnavailableError
+from zohosync.store.connection import (
+    GUARDS,
+    Address,
+    Connection,
+    Row,
+    connect,
+    failure,
+    jsonb,
+    read_address,
+)
+
+__all__ = ["Database", "Row", "Transaction", "jsonb", "query_text"]
+
+Params = Mapping[str, Any]
+
+
+@functools.cache
+def _query(name: str) -> bytes:
+    return files("zohosync.store").joinpath("queries", f"{name}.sql").read_bytes()
+
+
+def query_text(name: str) -> str:
+    """The text of queries/<name>.sql, as it is sent."""
+    return _query(name).decode()
+
+
+class Transaction:
+    """An open transaction; it commits when its block ends and rolls back when that raises.
+
+    `query` is the name of a file in queries/, parameters go by name. All raise DatabaseError.
+    """
+
+    __slots__ = ("_address", "_link")
+
+    def __init__(self, link: Connection, address: Address) -> None:
+        """Built by Database.transaction only."""
+        self._link = link
+        self._address = address
+
+    async def fetch(self, query: str, /, **params: Any) -> list[Row]:
+        """All rows of a query."""
+        return await _rows(await self._run(_query(query), params, f"the query {query}"))
+
+    async def fetch_one(self, query: str, /, **params: Any) -> Row | None:
+        """The first row of a query, None when there is none."""
+        rows = await self.fetch(query, **params)
+        return rows[0] if rows else None
+
+    async def execute(self, query: str, /, **params: Any) -> int:
+        """Run a query; returns the number of rows it touched."""
+        return (await self._run(_query(query), params, f"the query {query}")).rowcount
+
+    async def fetch_sql(self, text: str, params: Params | None = None) -> list[Row]:
+        """All rows of a statement that stands in no file (a mapping). % is plain without params."""
+        return await _rows(await self._run(text.encode(), params, "a statement"))
+
+    async def execute_sql(self, text: str, params: Params | None = None) -> int:
+        """Run generated SQL, several statements too when there are no params; rows of the last."""
+        return (await self._run(text.encode(), params, "a statement")).rowcount
+
+    async def describe_sql(self, text: str, params: Params | None = None) -> list[tuple[str, str]]:
+        """Column names and types of a statement's rows, by running it (say `limit 0`)."""
+        cursor = await self._run(text.encode(), params, "a statement")
+        known = self._link.adapters.types
+        described = cursor.description or []
+        oids = [column.type_code for column in described if known.get(column.type_code) is None]
+        names: dict[int, str] = {}
+        if oids:  # enums, domains and types of extensions
+            rows = await self.fetch_sql(
+                "select oid::int8, format_type(oid, null) as name from pg_type"
+                " where oid = any(%(oids)s)",
+                {"oids": oids},
+            )
+            names = {row["oid"]: row["name"] for row in rows}
+        return [
+            (column.name, names[code] if (code := column.type_code) in names else known[code].name)
+            for column in described
+        ]
+
+    async def stream_sql(
+        self, text: str, params: Params | None = None, *, rows: int = 1000
+    ) -> AsyncIterator[list[Row]]:
+        """The rows of a statement in batches of `rows`, never all of them in memory."""
+        try:
+            async with self._link.cursor("zohosync_stream") as cursor:
+                await cursor.execute(text.encode(), params)
+                while batch := await cursor.fetchmany(rows):
+                    yield batch
+        except psycopg.Error as error:
+            raise failure(error, "a statement", self._address) from error
+
+    async def batch(self, *calls: tuple[str, Params]) -> list[list[Row]]:
+        """The rows of several queries, sent in one round trip.
+
+        They run in order, each with its own snapshot: what one locks, the next ones see as it is.
+        """
+        try:
+            async with self._link.pipeline():
+                cursors = [await self._link.execute(_query(name), params) for name, params in calls]
+            return [await _rows(cursor) for cursor in cursors]
+        except psycopg.Error as error:
+            names = ", ".join(name for name, _ in calls)
+            raise failure(error, f"the batch {names}", self._address) from error
+
+    async def _run(self, text: bytes, params: Params | None, what: str) -> psycopg.AsyncCursor[Row]:
+        try:
+            return await self._link.execute(text, params)
+        except psycopg.Error as error:
+            raise failure(error, what, self._address) from error
+
+
+class Database:
+    """A database by its URL: at most `connections` transactions at a time, the rest queue up.
+
+    With `now` it is virtual time's: one connection, strictly one transaction after the other, and
+    each tells the database that instant as the setting `zohosync.now`.
+    """
+
+    def __init__(self, links: "_Links") -> None:
+        """Use Database.open."""
+        self._links = links
+
+    @classmethod
+    async def open(
+        cls, url: str, *, connections: int = 8, now: Callable[[], datetime] | None = None
+    ) -> Self:
+        """Connect once, to fail now rather than later.
+
+        Raises SettingsError for a URL that cannot be read, DatabaseUnavailableError and
+        DatabaseLoginError when there is no way in, DatabaseError for a Postgres that is too old.
+        """
+        links = _Links(read_address(url), 1 if now else connections, now)
+        await links.put(*await links.take())
+        return cls(links)
+
+    @property
+    def place(self) -> str:
+        """The address without its password, for messages."""
+        return self._links.address.shown
+
+    async def close(self) -> None:
+        """Close every connection; those in use close when their transaction ends."""
+        await self._links.close()
+
+    def transaction(
+        self,
+        *,
+        read_only: bool = False,
+        statement_timeout_s: float | None = None,
+        row_security_off: bool = False,
+    ) -> AbstractAsyncContextManager[Transaction, None]:
+        """`async with database.transaction() as t:` one transaction, READ COMMITTED.
+
+        Waiting for a lock and idling inside are limited to 2 s each. `row_security_off` makes a
+        read that policies would filter an error. Transactions do not nest.
+        """
+        begin = [f"begin isolation level read committed read {'only' if read_only else 'write'}"]
+        if row_security_off:
+            begin.append("set local row_security = off")
+        if statement_timeout_s is not None:
+            begin.append(f"set local statement_timeout = {int(statement_timeout_s * 1000)}")
+        return _Scope(self._links, begin)
+
+    async def fetch(self, query: str, /, **params: Any) -> list[Row]:
+        """All rows of a query, in a transaction of its own."""
+        async with _Scope(self._links, alone=True) as transaction:
+            return await transaction.fetch(query, **params)
+
+    async def fetch_one(self, query: str, /, **params: Any) -> Row | None:
+        """The first row of a query, in a transaction of its own."""
+        async with _Scope(self._links, alone=True) as transaction:
+            return await transaction.fetch_one(query, **params)
+
+    async def execute(self, query: str, /, **params: Any) -> int:
+        """Run a query in a transaction of its own; returns the number of rows it touched."""
+        async with _Scope(self._links, alone=True) as transaction:
+            return await transaction.execute(query, **params)
+
+
+class _Links:
+    """The connections of a Database: made when needed, lent to one task at a time.
+
+    Not psycopg's pool: that one hides why there is no connection until its time-out, and its
+    housekeeping runs on the real clock, which a simulated day must not see.
+    """
+
+    def __init__(self, address: Address, most: int, now: Callable[[], datetime] | None) -> None:
+        self.address = address
+        self.now = now
+        self._slots = asyncio.Semaphore(most)
+        self._idle: list[tuple[Connection, bool]] = []
+        self._holders: set[asyncio.Task[Any] | None] = set()
+        self._closed = False
+
+    async def take(self) -> tuple[Connection, bool]:
+        """A connection that was alive a moment ago, once a slot is free; and if it is direct."""
+        task = asyncio.current_task()
+        if task in self._holders:
+            raise RuntimeError("a transaction inside a transaction: it would wait for itself")
+        await self._slots.acquire()
+        try:
+            taken = None
+            while taken is None and self._idle:
+                taken = self._idle.pop()
+                if not await _is_alive(taken[0]):
+                    await taken[0].close()
+                    taken = None
+            taken = taken or await connect(self.address)
+        except BaseException:
+            self._slots.release()
+            raise
+        self._holders.add(task)
+        return taken
+
+    async def put(self, link: Connection, direct: bool) -> None:
+        """Keep a connection for the next one, unless it is broken or in the middle of something."""
+        self._holders.discard(asyncio.current_task())
+        try:
+            if self._closed or link.info.transaction_status != TransactionStatus.IDLE:
+                await link.close()
+            else:
+                self._idle.append((link, direct))
+        finally:
+            self._slots.release()
+
+    async def close(self) -> None:
+        self._closed = True
+        while self._idle:
+            await self._idle.pop()[0].close()
+
+
+class _Scope:
+    """What `async with` needs of a transaction."""
+
+    __slots__ = ("_alone", "_begin", "_direct", "_link", "_links")
+
+    def __init__(
+        self, links: _Links, begin: list[str] | None = None, *, alone: bool = False
+    ) -> None:
+        """`alone`: one statement only, which a direct connection runs without BEGIN and COMMIT."""
+        self._links = links
+        self._begin = begin or ["begin isolation level read committed read write"]
+        self._alone = alone
+
+    async def __aenter__(self) -> Transaction:
+        """Begin, in one round trip with everything that has to hold inside."""
+        links = self._links
+        self._link, self._direct = await links.take()
+        self._alone = self._alone and self._direct and links.now is None
+        if not self._alone:
+            parts = [*self._begin]
+            if not self._direct:
+                parts += [f"set local {name} = '{value}'" for name, value in GUARDS.items()]
+            if links.now is not None:
+                instant = links.now().isoformat()
+                parts.append(f"select set_config('zohosync.now', '{instant}', true)")
+            try:
+                await self._link.execute("; ".join(parts).encode())
+            except BaseException as error:
+                await self._link.close()
+                await links.put(self._link, self._direct)
+                if isinstance(error, psycopg.Error):
+                    raise failure(error, "BEGIN", links.address) from error
+                raise
+        return Transaction(self._link, links.address)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Commit, or roll back on any error; a cancelled one loses its connection."""
+        try:
+            if error is not None:
+                await self._undo(error)
+            elif not self._alone:
+                await self._commit()
+        except BaseException:
+            await self._link.close()
+            raise
+        finally:
+            await self._links.put(self._link, self._direct)
+
+    async def _commit(self) -> None:
+        try:
+            done = await self._link.execute(b"commit")
+        except psycopg.Error as error:
+            if self._link.closed:
+                raise self._unknown() from error
+            raise failure(error, "COMMIT", self._links.address) from error
+        if done.statusmessage == "ROLLBACK":  # an error inside was caught and passed over
+            raise DatabaseError(
+                "The transaction was rolled back: a statement in it had failed",
+                place=self._links.address.shown,
+            )
+
+    async def _undo(self, error: BaseException) -> None:
+        if self._link.closed:
+            if self._alone and isinstance(error, DatabaseUnavailableError):
+                raise self._unknown() from error
+        elif not isinstance(error, Exception):
+            await self._link.close()  # cancelled: do not wait for anything more
+        elif self._link.info.transaction_status != TransactionStatus.IDLE:
+            try:
+                await self._link.execute(b"rollback")
+            except psycopg.Error:  # the error that brought us here says more
+                await self._link.close()
+
+    def _unknown(self) -> CommitUnknownError:
+        return CommitUnknownError(
+            "The connection was lost while a transaction was being committed",
+            place=self._links.address.shown,
+            next_step="look whether it landed before doing it again",
+        )
+
+
+async def _rows(cursor: psycopg.AsyncCursor[Row]) -> list[Row]:
+    return await cursor.fetchall() if cursor.description is not None else []
+
+
+async def _is_alive(link: Connection) -> bool:
+    """Whether an idle connection still is one: a dead one has something to read (its end)."""
+    poll = select.poll()
+    poll.register(link.fileno(), select.POLLIN)
+    if not poll.poll(0):
+        return True
+    try:
+        await link.execute(b"select 1")
+    except psycopg.Error:
+        return False
+    return True
