@@ -1,0 +1,96 @@
+"""The organisation's row, the installation that this database belongs to, and who works on it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import simplejson
+
+from zohosync.core.governor import Limits
+from zohosync.errors import SchemaError, SettingsError
+from zohosync.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The organisation as the database knows it."""
+
+    org_id: str
+    mode: str
+    paused: str | None
+    paused_kinds: tuple[str, ...]
+
+
+async def register_organization(
+    database: Database,
+    *,
+    org_id: str,
+    data_center: str,
+    mode: str,
+    time_zone: str,
+    currency: str | None,
+    limits: Limits,
+    kinds: Sequence[str],
+) -> Registered:
+    """Make the organisation known and active. Raises SettingsError when its mode is another one."""
+    row = await database.fetch_one(
+        "register_organization",
+        org_id=org_id,
+        data_center=data_center,
+        mode=mode,
+        name=None,
+        time_zone=time_zone,
+        currency_code=currency,
+        limits=simplejson.dumps(asdict(limits)),
+        kinds=list(kinds),
+    )
+    assert row is not None
+    if row["mode"] != mode:
+        raise SettingsError(
+            f"Organisation {org_id} is registered here as {row['mode']}, not {mode}",
+            place="[organization] mode in zohosync.toml",
+            next_step="set the mode back, or use another database for the other organisation",
+        )
+    return Registered(row["org_id"], row["mode"], row["paused"], tuple(row["paused_kinds"]))
+
+
+async def register_installation(database: Database, name: str) -> str:
+    """The installation's name, `name` when it has none yet.
+
+    Raises SchemaError when the database was moved or copied since: a restored copy must not
+    write to the same organisation as its original.
+    """
+    row = await database.fetch_one("register_installation", installation=name)
+    assert row is not None
+    was = (row["database_name"], row["system_identifier"])
+    here = (row["here_name"], row["here_identifier"])
+    if was != here:
+        raise SchemaError(
+            "This database is a copy or was moved: it was set up as "
+            f"{was[0]!r} on another server or under another name",
+            place=database.place,
+            next_step="if it replaces the original, delete the row of zohosync.installation; "
+            "if it is a copy, drop the schema zohosync in it",
+        )
+    return str(row["installation"])
+
+
+async def read_organization(database: Database, org_id: str) -> dict[str, Any] | None:
+    """The organisation's row as it is, None when it is not known here."""
+    return await database.fetch_one("read_organization", org_id=org_id)
+
+
+async def pause_kinds(
+    database: Database, org_id: str, kinds: Sequence[str], *, pause: bool, why: str
+) -> tuple[str, ...]:
+    """Pause or open kinds; returns the kinds that are paused now."""
+    row = await database.fetch_one(
+        "pause_kinds", org_id=org_id, kinds=list(kinds), pause=pause, why=why
+    )
+    if row is None:
+        raise SettingsError(
+            f"Organisation {org_id} is not known in this database",
+            place=database.place,
+            next_step="run `zohosync migrate` in the project folder",
+        )
+    return tuple(row["paused_kinds"])

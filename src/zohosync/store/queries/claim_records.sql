@@ -1,0 +1,33 @@
+-- Promise: up to `limit` due records under a fresh lease, highest priority first, oldest first; nobody
+--   else holds them; `version` is the one before the row is read; an open intent comes with them.
+-- Locks: the claimed records (SKIP LOCKED).
+-- Index: records_due, once per priority.
+with due as materialized (
+  select r.kind, r.key
+    from zohosync.organizations o,
+         lateral unnest(%(priorities)s::smallint[]) with ordinality as lane (priority, place),
+         lateral (select kind, key, due_at from zohosync.records d
+                   where d.org_id = %(org_id)s and d.priority = lane.priority
+                     and d.due_at <= zohosync.current_time() and d.lease_until is null
+                     and d.kind <> all (o.paused_kinds)
+                   order by d.due_at limit %(limit)s
+                     for update skip locked) r
+   where o.org_id = %(org_id)s and o.paused is null
+     and (o.closed_until is null or o.closed_until <= zohosync.current_time())
+   order by lane.place, r.due_at limit %(limit)s
+), before as materialized (
+  select r.kind, r.key, r.status, c.operation as intent_operation, c.intent, c.intent_total,
+         c.deadline as intent_deadline, c.absent_at, c.intent_state
+    from due
+    join zohosync.records r on r.org_id = %(org_id)s and r.kind = due.kind and r.key = due.key
+    left join zohosync.api_calls c on c.call_id = r.intent_id
+)
+update zohosync.records r
+   set status = 'syncing', lease_epoch = r.lease_epoch + 1, lease_worker = %(worker)s,
+       lease_until = zohosync.current_time() + make_interval(secs => %(lease_s)s)
+  from before b
+ where r.org_id = %(org_id)s and r.kind = b.kind and r.key = b.key
+returning r.kind, r.key, r.version, r.lease_epoch, r.priority, b.status, r.attempts, r.looks,
+  r.zoho_id, r.payload, r.remote_state, r.identity, r.gone, r.to_check, r.due_at, r.intent_id,
+  b.intent_operation, b.intent, b.intent_total, b.intent_deadline, b.absent_at, b.intent_state,
+  zohosync.current_time() as claimed_at

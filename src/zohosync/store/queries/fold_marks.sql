@@ -1,0 +1,49 @@
+-- Promise: each mark is folded into its record exactly once; never by a high-water id, since commits
+--   land out of order. A mark raises version and priority; a record at rest becomes due, one with a
+--   back-off, a lease or an open intent keeps its time. A TRUNCATE touches every record of its kind.
+--   Marks of one fold become due in the order they were made, so parents that were marked first go first.
+-- Locks: the marks taken (SKIP LOCKED) and the records they name, ordered by kind and key.
+-- Index: marks_pkey, records_pkey.
+with taken as (
+  delete from zohosync.marks
+   where mark_id = any (array(
+     select mark_id from zohosync.marks order by mark_id limit %(limit)s
+        for update skip locked))
+  returning mark_id, kind, key, op, priority
+), base as materialized (
+  select zohosync.current_time() as now
+), named as (
+  select kind, key, count(*) as marks, min(mark_id) as first_mark,
+         max(case when priority >= 10 then 10 when priority >= 5 then 5 when priority >= 1 then 1
+                  else 0 end)::smallint as priority
+    from taken where op <> 'T' group by kind, key
+  union all
+  select r.kind, r.key, 1, min(t.mark_id), 5::smallint
+    from taken t join zohosync.records r on r.org_id = %(org_id)s and r.kind = t.kind
+   where t.op = 'T'
+     and not exists (select from taken n where n.kind = r.kind and n.key = r.key and n.op <> 'T')
+   group by r.kind, r.key
+), folded as (
+  insert into zohosync.records as r (org_id, kind, key, version, priority, due_at, marked_at)
+  select %(org_id)s, kind, key, marks, priority,
+         base.now + (first_mark - min(first_mark) over ()) * interval '1 microsecond', base.now
+    from named, base order by kind, key
+  on conflict (org_id, kind, key) do update
+     set version = r.version + excluded.version,
+         priority = case when r.version = r.synced_version then excluded.priority
+                         else greatest(r.priority, excluded.priority) end,
+         marked_at = case when r.version = r.synced_version then excluded.marked_at
+                          else r.marked_at end,
+         status = case when r.status in ('synced', 'failed', 'skipped') then 'pending'
+                       else r.status end,
+         due_at = case
+           when r.status in ('syncing', 'retrying', 'uncertain') then r.due_at
+           when r.status = 'synced' and excluded.priority < 10
+             and r.success_at + %(debounce)s > excluded.due_at
+             then r.success_at + %(debounce)s
+           when r.status = 'pending' and r.due_at is not null and excluded.priority < 10
+             then r.due_at
+           else excluded.due_at end
+  returning 1
+)
+select (select count(*) from taken) as marks, (select count(*) from folded) as records

@@ -1,0 +1,7 @@
+-- Promise: the parent as it is, and as it stays until this transaction ends.
+-- Locks: the parent FOR SHARE: its own settling waits, and then wakes us.
+-- Index: records_pkey.
+select p.kind, p.key, p.zoho_id, p.remote_state, p.status, p.hints
+  from zohosync.records p
+ where p.org_id = %(org_id)s and p.kind = %(parent_kind)s and p.key = %(parent_key)s
+   for share

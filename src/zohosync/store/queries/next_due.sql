@@ -1,0 +1,14 @@
+-- Promise: how long until there is something to do here: marks unfolded, or the next due record.
+-- Locks: none.
+-- Index: records_due, marks_pkey.
+select exists (select from zohosync.marks) as marks,
+       extract(epoch from (
+         select min(r.due_at) from unnest(array[10, 5, 1, 0]::smallint[]) as lane (priority),
+           lateral (select d.due_at from zohosync.records d
+                     where d.org_id = o.org_id and d.priority = lane.priority
+                       and d.due_at is not null and d.lease_until is null
+                       and d.kind <> all (o.paused_kinds)
+                     order by d.due_at limit 1) r) - zohosync.current_time())::float8 as due_in_s,
+       extract(epoch from o.closed_until - zohosync.current_time())::float8 as closed_for_s,
+       o.closed_reason, o.paused, o.overloads
+  from zohosync.organizations o where o.org_id = %(org_id)s

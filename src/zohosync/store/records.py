@@ -1,0 +1,288 @@
+"""The record row is the queue: fold marks, claim, look at parents, settle, rescue."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import simplejson
+
+from zohosync.core.outcome import IntentAfter, Settlement
+from zohosync.core.records import (
+    Claim,
+    Intent,
+    ParentView,
+    Payload,
+    Problem,
+    Ref,
+    Status,
+    fingerprint,
+)
+from zohosync.errors import DatabaseError, LeaseLostError
+from zohosync.store.database import Database, Transaction
+
+PRIORITIES = (10, 5, 1, 0)
+SETTLE_TRIES = 4
+"""How often a settlement is tried when Postgres calls its transaction off (deadlock, lock limit)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptNote:
+    """What the log keeps of an attempt besides its settlement."""
+
+    step: str
+    entity_type: str
+    duration_ms: int
+    calls: int
+    identity: Payload | None = None
+    request: Payload | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NextDue:
+    """What there is to do, in seconds from now; None = nothing with a time."""
+
+    marks: bool
+    due_in_s: float | None
+    closed_for_s: float | None
+    closed_reason: str | None
+    paused: str | None
+    overloads: int
+
+
+class Records:
+    """The records of one organisation."""
+
+    def __init__(
+        self, database: Database, *, org_id: str, worker: str, lease_s: float, debounce_s: float
+    ) -> None:
+        """`lease_s` is how long a claim holds without a heartbeat."""
+        self._database = database
+        self._org_id = org_id
+        self._worker = worker
+        self._lease_s = lease_s
+        self._debounce = timedelta(seconds=debounce_s)
+
+    async def fold_marks(self, limit: int = 5_000) -> int:
+        """Fold up to `limit` marks into their records; returns how many were folded."""
+        row = await self._database.fetch_one(
+            "fold_marks", org_id=self._org_id, limit=limit, debounce=self._debounce
+        )
+        return int(row["marks"]) if row else 0
+
+    async def claim(self, limit: int, priorities: Sequence[int] = PRIORITIES) -> list[Claim]:
+        """Take up to `limit` due records under a fresh lease, most urgent first."""
+        rows = await self._database.fetch(
+            "claim_records",
+            org_id=self._org_id,
+            worker=self._worker,
+            lease_s=self._lease_s,
+            limit=limit,
+            priorities=list(priorities),
+        )
+        claims = [_claim(self._org_id, row) for row in rows]
+        due = {Ref(row["kind"], row["key"]): row["due_at"] for row in rows}
+        return sorted(claims, key=lambda claim: (-claim.priority, due[claim.ref]))
+
+    async def parents(self, refs: Iterable[Ref]) -> dict[Ref, ParentView]:
+        """What is known of these records, by name; unknown ones are left out."""
+        named = sorted(set(refs))
+        if not named:
+            return {}
+        rows = await self._database.fetch(
+            "read_parents",
+            org_id=self._org_id,
+            kinds=[ref.kind for ref in named],
+            keys=[ref.key for ref in named],
+        )
+        return {Ref(row["kind"], row["key"]): _parent(row) for row in rows}
+
+    async def taken(self, kind: str, zoho_ids: Sequence[str]) -> dict[str, Ref]:
+        """Which of these Zoho ids are linked already, and to which record."""
+        if not zoho_ids:
+            return {}
+        rows = await self._database.fetch(
+            "taken_ids", org_id=self._org_id, kind=kind, zoho_ids=list(zoho_ids)
+        )
+        return {row["zoho_id"]: Ref(kind, row["key"]) for row in rows}
+
+    async def settle(self, claim: Claim, settlement: Settlement, note: AttemptNote) -> Status:
+        """Write the end of an attempt, its log row and its children's wake-up as one.
+
+        Returns the status that the record has now. Raises LeaseLostError when the lease was lost:
+        then nothing is written, and an intent stays open for the next claim.
+        """
+        for tries_left in reversed(range(SETTLE_TRIES)):
+            try:
+                return await self._settle_once(claim, settlement, note)
+            except DatabaseError as error:
+                if not error.retryable or not tries_left:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _settle_once(
+        self, claim: Claim, settlement: Settlement, note: AttemptNote
+    ) -> Status:
+        who = {"org_id": self._org_id, "kind": claim.ref.kind, "key": claim.ref.key}
+        async with self._database.transaction() as transaction:
+            if settlement.waiting_on is not None:
+                settlement = await self._park(transaction, claim, settlement)
+            values = self._values(claim, settlement, note)
+            intent = {**who, "epoch": claim.epoch, "state": _INTENT_STATES[settlement.intent],
+                      "absent": settlement.intent is IntentAfter.ABSENT}  # fmt: skip
+            results = await transaction.batch(
+                ("note_intent", intent),
+                ("settle_record", values),
+                ("append_log", self._log(claim, settlement, note)),
+                ("wake_children", who),
+            )
+            if not results[1]:
+                raise LeaseLostError(f"the lease on {claim.ref} was lost before it was settled")
+        return Status(results[1][0]["status"])
+
+    async def _park(
+        self, transaction: Transaction, claim: Claim, settlement: Settlement
+    ) -> Settlement:
+        """Wait on the parent, unless it landed since the plan was made."""
+        parent = settlement.waiting_on
+        assert parent is not None
+        who = {"org_id": self._org_id, "parent_kind": parent.kind, "parent_key": parent.key}
+        results = await transaction.batch(
+            ("park_parent", {**who, "priority": claim.priority}), ("look_at_parent", who)
+        )
+        view = _parent(results[1][0])
+        needs = settlement.waiting_needs
+        if view.zoho_id and (not needs or view.remote_state in needs):
+            return Settlement(Status.PENDING, "woken", 0.0, attempts=settlement.attempts)
+        return settlement
+
+    def _values(
+        self, claim: Claim, settlement: Settlement, note: AttemptNote
+    ) -> dict[str, Any]:
+        payload = settlement.payload
+        waiting = settlement.waiting_on
+        return {
+            "org_id": self._org_id, "kind": claim.ref.kind, "key": claim.ref.key,
+            "epoch": claim.epoch, "version": claim.version, "debounce": self._debounce,
+            "status": str(settlement.status), "due_in_s": settlement.due_in_s,
+            "attempts": settlement.attempts, "looks": settlement.looks,
+            "zoho_id": settlement.zoho_id, "payload": None if payload is None else _json(payload),
+            "fingerprint": None if payload is None else fingerprint(payload),
+            "remote_state": settlement.remote_state, "hints": _json(dict(settlement.hints)),
+            "identity": None if note.identity is None or settlement.gone else _json(note.identity),
+            "gone": settlement.gone,
+            "keep_intent": settlement.intent is not IntentAfter.CLOSE,
+            "waiting_kind": waiting.kind if waiting else None,
+            "waiting_key": waiting.key if waiting else None,
+            "waiting_needs": sorted(settlement.waiting_needs),
+            "succeeded": settlement.status is Status.SYNCED,
+            **_problem(settlement.problem),
+        }  # fmt: skip
+
+    def _log(self, claim: Claim, settlement: Settlement, note: AttemptNote) -> dict[str, Any]:
+        failed = settlement.status in (Status.RETRYING, Status.FAILED)
+        return {
+            "org_id": self._org_id, "kind": claim.ref.kind, "key": claim.ref.key,
+            "version": claim.version, "entity_type": note.entity_type,
+            "zoho_id": settlement.zoho_id or claim.zoho_id, "step": note.step,
+            "status": "success" if settlement.status is Status.SYNCED else str(settlement.status),
+            "result": settlement.result, "attempt": claim.attempts + (0 if not failed else 1) or 1,
+            "request": None if note.request is None else _json(note.request),
+            "response": None, "duration_ms": note.duration_ms, "calls": note.calls,
+            "worker": self._worker, **_problem(settlement.problem),
+        }  # fmt: skip
+
+    async def extend_leases(self, claims: Sequence[Claim]) -> int:
+        """Let the leases of these claims run on from now; returns how many still held."""
+        if not claims:
+            return 0
+        return await self._database.execute(
+            "extend_leases",
+            org_id=self._org_id,
+            lease_s=self._lease_s,
+            kinds=[claim.ref.kind for claim in claims],
+            keys=[claim.ref.key for claim in claims],
+            epochs=[claim.epoch for claim in claims],
+        )
+
+    async def rescue(self) -> int:
+        """Give back what dead or frozen workers hold; returns how many records."""
+        return await self._database.execute("rescue_records")
+
+    async def release(self) -> int:
+        """Give back all that this worker still holds."""
+        return await self._database.execute("release_worker", worker=self._worker)
+
+    async def next_due(self) -> NextDue:
+        """What there is to do, and in how many seconds."""
+        row = await self._database.fetch_one("next_due", org_id=self._org_id)
+        return NextDue(**row) if row else NextDue(False, None, None, None, None, 0)
+
+    async def unsettled(self, horizon_s: float) -> dict[str, Any]:
+        """Counts of what will still move by itself within `horizon_s` seconds."""
+        row = await self._database.fetch_one(
+            "unsettled", org_id=self._org_id, horizon_s=horizon_s
+        )
+        return row or {}
+
+
+_INTENT_STATES = {
+    IntentAfter.KEEP: "open",
+    IntentAfter.ABSENT: "open",
+    IntentAfter.DUPLICATE: "duplicate",
+    IntentAfter.CLOSE: "closed",
+}
+
+
+def _claim(org_id: str, row: Mapping[str, Any]) -> Claim:
+    intent = None
+    if row["intent_id"] is not None and row["intent_operation"] is not None:
+        intent = Intent(
+            call_id=row["intent_id"],
+            operation=row["intent_operation"].partition(".")[2],
+            payload=row["intent"] or {},
+            deadline=row["intent_deadline"],
+            total=row["intent_total"],
+            absent_at=row["absent_at"],
+            duplicate=row["intent_state"] == "duplicate",
+        )
+    return Claim(
+        org_id=org_id,
+        ref=Ref(row["kind"], row["key"]),
+        version=row["version"],
+        epoch=row["lease_epoch"],
+        priority=row["priority"],
+        claimed_at=row["claimed_at"],
+        status=Status(row["status"]),
+        attempts=row["attempts"],
+        looks=row["looks"],
+        zoho_id=row["zoho_id"],
+        payload=row["payload"],
+        remote_state=row["remote_state"],
+        intent=intent,
+        gone_identity=row["identity"] if row["gone"] else None,
+        check=row["to_check"],
+    )
+
+
+def _parent(row: Mapping[str, Any]) -> ParentView:
+    return ParentView(
+        ref=Ref(row["kind"], row["key"]),
+        zoho_id=row["zoho_id"],
+        remote_state=row["remote_state"],
+        status=Status(row["status"]),
+        hints=row["hints"] or {},
+    )
+
+
+def _problem(problem: Problem | None) -> dict[str, str | None]:
+    return {
+        "error_class": str(problem.error_class) if problem else None,
+        "error_code": problem.code if problem else None,
+        "error_field": problem.field if problem else None,
+        "error_message": problem.message[:1_000] if problem else None,
+    }
+
+
+def _json(value: Any) -> str:
+    return simplejson.dumps(value, use_decimal=True)

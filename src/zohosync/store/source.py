@@ -1,0 +1,221 @@
+"""The user's own tables, read through the mapping: the row as it is now, and never a wrong empty one."""
+
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from zohosync.core.kinds import KINDS
+from zohosync.core.mapping import desired_of, internal_desired, key_fault, unreadable
+from zohosync.core.records import Desired, ErrorClass, Problem, Ref
+from zohosync.errors import DatabaseError, DatabaseUnavailableError, MappingError
+from zohosync.store.database import Database, Transaction
+
+READ_LIMIT_S = 30.0
+"""How long one read of a mapping may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class MappedKind:
+    """One mapping/<kind>.sql as the database understands it."""
+
+    kind: str
+    text: str
+    key_type: str
+    columns: tuple[tuple[str, str], ...]
+
+
+def cleaned(text: str) -> str:
+    """The SELECT without its closing semicolon."""
+    return re.sub(r";\s*(--[^\n]*\s*)*\Z", "", text.rstrip()).rstrip()
+
+
+class Source:
+    """What the mapping's SELECTs say, for records by name and for whole kinds."""
+
+    def __init__(
+        self,
+        database: Database,
+        mappings: Mapping[str, MappedKind],
+        *,
+        installation: str,
+        marker_field: str | None,
+        time_zone: str,
+    ) -> None:
+        """Use Source.open, which asks the database about each mapping."""
+        self._database = database
+        self._mappings = mappings
+        self._installation = installation
+        self._marker_field = marker_field
+        self._zone = ZoneInfo(time_zone)
+
+    @classmethod
+    async def open(
+        cls,
+        database: Database,
+        texts: Mapping[str, str],
+        *,
+        installation: str,
+        marker_field: str | None,
+        time_zone: str,
+    ) -> "Source":
+        """Learn each mapping's columns. Raises MappingError that names the mapping at fault."""
+        mappings = {kind: await described(database, kind, text) for kind, text in texts.items()}
+        return cls(
+            database,
+            mappings,
+            installation=installation,
+            marker_field=marker_field,
+            time_zone=time_zone,
+        )
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds that have a mapping, parents before children."""
+        return tuple(name for name in KINDS if name in self._mappings)
+
+    def mapped(self, kind: str) -> MappedKind:
+        """The mapping of a kind."""
+        return self._mappings[kind]
+
+    def marker(self, ref: Ref) -> str:
+        """What we write into the remote record so that it can be told to be ours."""
+        return f"zs:{self._installation}:{ref.key}"
+
+    async def desired(self, refs: Iterable[Ref]) -> dict[Ref, Desired | None]:
+        """What is wanted of each record now; None where there is no such row.
+
+        One statement per kind; where that fails, one per record, so that only the bad row fails.
+        Raises DatabaseUnavailableError when the database is not there.
+        """
+        wanted: dict[Ref, Desired | None] = {}
+        by_kind: dict[str, list[Ref]] = {}
+        for ref in refs:
+            by_kind.setdefault(ref.kind, []).append(ref)
+        for kind, named in by_kind.items():
+            if KINDS[kind].internal:
+                wanted.update((ref, internal_desired(ref, self._installation)) for ref in named)
+            elif kind not in self._mappings:
+                wanted.update(dict.fromkeys(named))
+            else:
+                wanted.update(await self._read(kind, named))
+        return wanted
+
+    async def _read(self, kind: str, refs: Sequence[Ref]) -> dict[Ref, Desired | None]:
+        try:
+            rows = await self._rows(kind, [ref.key for ref in refs])
+        except DatabaseUnavailableError:
+            raise
+        except DatabaseError as error:
+            if len(refs) == 1:
+                return {refs[0]: unreadable(refs[0], error.what)}
+            found: dict[Ref, Desired | None] = {}
+            for ref in refs:
+                found.update(await self._read(kind, [ref]))
+            return found
+        by_key: dict[str, list[Mapping[str, Any]]] = {}
+        for row in rows:
+            by_key.setdefault(str(row["key"]), []).append(row)
+        return {ref: self._desired(ref, by_key.get(ref.key, [])) for ref in refs}
+
+    def _desired(self, ref: Ref, rows: Sequence[Mapping[str, Any]]) -> Desired | None:
+        if not rows:
+            return None
+        if len(rows) > 1:
+            message = f"the mapping returns key {ref.key} {len(rows)} times"
+            problem = Problem(ErrorClass.VALIDATION, message, field="key")
+            return Desired(ref=ref, faults=(problem,))
+        return self.as_desired(ref.kind, rows[0])
+
+    def as_desired(self, kind: str, row: Mapping[str, Any]) -> Desired:
+        """One row of a mapping as what is wanted; its instants in the organisation's time zone."""
+        local = {
+            name: value.astimezone(self._zone)
+            if isinstance(value, datetime) and value.tzinfo
+            else value
+            for name, value in row.items()
+        }
+        ref = Ref(kind, str(row["key"]))
+        return desired_of(
+            KINDS[kind], local, marker=self.marker(ref), marker_field=self._marker_field
+        )
+
+    async def _rows(self, kind: str, keys: Sequence[str]) -> list[dict[str, Any]]:
+        async with self._reading() as transaction:
+            await self._set_zone(transaction)
+            return await transaction.fetch_sql(
+                keyed_read(self._mappings[kind]), {"keys": list(keys)}
+            )
+
+    async def all_rows(self, kind: str, *, batch: int = 1_000) -> AsyncIterator[list[dict[str, Any]]]:
+        """Every row of a mapping, a batch at a time. Raises DatabaseError when it cannot be read."""
+        async with self._reading(limit_s=600.0) as transaction:
+            await self._set_zone(transaction)
+            text = f"select * from (\n{self._mappings[kind].text}\n) as m"
+            async for rows in transaction.stream_sql(text, rows=batch):
+                yield rows
+
+    async def mark_all(self, kind: str, *, priority: int) -> int:
+        """Mark every row of a mapping for a backfill, in the order that it returns them."""
+        text = self._mappings[kind].text.replace("%", "%%")
+        async with self._database.transaction(
+            row_security_off=True, statement_timeout_s=600.0
+        ) as transaction:
+            await self._set_zone(transaction)
+            return await transaction.execute_sql(
+                "insert into zohosync.marks (kind, key, op, priority)\n"
+                f"select %(kind)s, m.key::text, 'B', %(priority)s from (\n{text}\n) as m\n"
+                "where m.key is not null and length(m.key::text) between 1 and 200",
+                {"kind": kind, "priority": priority},
+            )
+
+    def _reading(self, limit_s: float = READ_LIMIT_S) -> Any:
+        return self._database.transaction(
+            read_only=True, row_security_off=True, statement_timeout_s=limit_s
+        )
+
+    async def _set_zone(self, transaction: Transaction) -> None:
+        await transaction.execute_sql(
+            "select set_config('timezone', %(zone)s, true)", {"zone": str(self._zone)}
+        )
+
+
+def keyed_read(mapped: MappedKind) -> str:
+    """The statement that reads rows of a mapping by key, compared in the key's own type."""
+    text = mapped.text.replace("%", "%%")
+    return (
+        f"select * from (\n{text}\n) as m "
+        f"where m.key = any (%(keys)s::text[]::{mapped.key_type}[])"
+    )
+
+
+async def described(database: Database, kind: str, text: str) -> MappedKind:
+    """Ask the database what columns a mapping has. Raises MappingError that names it."""
+    place = f"mapping/{kind}.sql"
+    select = cleaned(text)
+    try:
+        async with database.transaction(read_only=True, statement_timeout_s=READ_LIMIT_S) as asking:
+            columns = await asking.describe_sql(f"select * from (\n{select}\n) as m limit 0")
+    except DatabaseUnavailableError:
+        raise
+    except DatabaseError as error:
+        raise MappingError(
+            f"The database does not accept this SELECT: {error.what}",
+            place=place,
+            next_step="correct it and run `zohosync check`",
+        ) from error
+    types = dict(columns)
+    if "key" not in types:
+        raise MappingError(
+            "It has no column named key", place=place, next_step="name the row's id `as key`"
+        )
+    if len(types) < len(columns):
+        raise MappingError("Two of its columns have the same name", place=place)
+    return MappedKind(kind, select, types["key"], tuple(columns))
+
+
+def usable_key(key: Any) -> str | None:
+    """Why a key of a row cannot be used, or None."""
+    return key_fault(key)
