@@ -22,6 +22,10 @@ class Clock(Protocol):
         """Wait that many seconds of this clock (at once when not positive)."""
         ...
 
+    def timeout(self, seconds: float) -> asyncio.Timeout:
+        """`async with clock.timeout(s):` raises TimeoutError after that many seconds of it."""
+        ...
+
 
 class SystemClock:
     """The machine's clock."""
@@ -37,6 +41,10 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Wait that many seconds."""
         await asyncio.sleep(max(0.0, seconds))
+
+    def timeout(self, seconds: float) -> asyncio.Timeout:
+        """A limit of that many seconds."""
+        return asyncio.timeout(seconds)
 
 
 class ScaledClock:
@@ -64,6 +72,10 @@ class ScaledClock:
     async def sleep(self, seconds: float) -> None:
         """Wait that many virtual seconds."""
         await asyncio.sleep(max(0.0, seconds) / self.speed)
+
+    def timeout(self, seconds: float) -> asyncio.Timeout:
+        """A limit of that many virtual seconds."""
+        return asyncio.timeout(seconds / self.speed)
 
 
 class Chance:
