@@ -94,3 +94,28 @@ async def pause_kinds(
             next_step="run `zohosync migrate` in the project folder",
         )
     return tuple(row["paused_kinds"])
+
+
+class Presence:
+    """That a worker is alive, as others can see it."""
+
+    def __init__(
+        self, database: Database, *, worker: str, org_id: str, host: str, pid: int, version: str
+    ) -> None:
+        """`worker` is the name that its claims and calls carry."""
+        self._database = database
+        self._who = {
+            "worker": worker,
+            "org_id": org_id,
+            "host": host,
+            "pid": pid,
+            "version": version,
+        }
+
+    async def beat(self) -> None:
+        """Be seen now."""
+        await self._database.execute("beat", **self._who)
+
+    async def leave(self) -> None:
+        """Be gone by our own will."""
+        await self._database.execute("leave", worker=self._who["worker"])

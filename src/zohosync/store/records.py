@@ -33,9 +33,16 @@ class AttemptNote:
     step: str
     entity_type: str
     duration_ms: int
-    calls: int
     identity: Payload | None = None
     request: Payload | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What the record is after its settlement, and how many calls the attempt spent."""
+
+    status: Status
+    calls: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +113,10 @@ class Records:
         )
         return {row["zoho_id"]: Ref(kind, row["key"]) for row in rows}
 
-    async def settle(self, claim: Claim, settlement: Settlement, note: AttemptNote) -> Status:
+    async def settle(self, claim: Claim, settlement: Settlement, note: AttemptNote) -> Settled:
         """Write the end of an attempt, its log row and its children's wake-up as one.
 
-        Returns the status that the record has now. Raises LeaseLostError when the lease was lost:
+        Raises LeaseLostError when the lease was lost:
         then nothing is written, and an intent stays open for the next claim.
         """
         for tries_left in reversed(range(SETTLE_TRIES)):
@@ -122,7 +129,7 @@ class Records:
 
     async def _settle_once(
         self, claim: Claim, settlement: Settlement, note: AttemptNote
-    ) -> Status:
+    ) -> Settled:
         who = {"org_id": self._org_id, "kind": claim.ref.kind, "key": claim.ref.key}
         async with self._database.transaction() as transaction:
             if settlement.waiting_on is not None:
@@ -138,7 +145,7 @@ class Records:
             )
             if not results[1]:
                 raise LeaseLostError(f"the lease on {claim.ref} was lost before it was settled")
-        return Status(results[1][0]["status"])
+        return Settled(Status(results[1][0]["status"]), int(results[2][0]["calls"]))
 
     async def _park(
         self, transaction: Transaction, claim: Claim, settlement: Settlement
@@ -188,7 +195,7 @@ class Records:
             "status": "success" if settlement.status is Status.SYNCED else str(settlement.status),
             "result": settlement.result, "attempt": claim.attempts + (0 if not failed else 1) or 1,
             "request": None if note.request is None else _json(note.request),
-            "response": None, "duration_ms": note.duration_ms, "calls": note.calls,
+            "response": None, "duration_ms": note.duration_ms, "epoch": claim.epoch,
             "worker": self._worker, **_problem(settlement.problem),
         }  # fmt: skip
 

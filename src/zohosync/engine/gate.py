@@ -1,0 +1,215 @@
+"""The one door to the remote: waits for leave, journals each call, records how it ended.
+
+All calls of a process that want to leave wait in one line, most urgent first; one loop asks the
+journal for as many as the governor grants and sleeps until the next place comes free.
+"""
+
+import asyncio
+import heapq
+import itertools
+from dataclasses import dataclass, field
+
+from zohosync.clock import Clock
+from zohosync.core.governor import (
+    DOWN_AFTER,
+    JournalView,
+    Limits,
+    Verdict,
+    admit,
+    effect_of,
+    probe_in_s,
+)
+from zohosync.core.outcome import Throttled
+from zohosync.errors import DatabaseError, LeaseLostError
+from zohosync.events import Listener, OrganizationTouched
+from zohosync.store.journal import Entry, Journal, mint_limits
+from zohosync.zoho.client import Call, CallEnd, GateClosedError, Ticket
+
+BATCH = 32
+"""Calls that are asked for in one transaction at the most."""
+
+NAP_S = 1.0
+"""The longest sleep between two questions: another process may have freed a place."""
+
+TOKEN_CLOSED_S = 600.0
+"""How long the token door stays closed after "Access Denied … continuously" (documented)."""
+
+
+@dataclass(order=True, slots=True)
+class _Waiter:
+    rank: int
+    number: int
+    call: Call = field(compare=False)
+    leave: "asyncio.Future[Ticket]" = field(compare=False)
+
+
+class Gate:
+    """Lets calls leave as the journal and the limits allow, for one organisation."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        clock: Clock,
+        limits: Limits,
+        time_limit_s: float,
+        send_within_s: float,
+        tell: Listener,
+    ) -> None:
+        """`send_within_s`: how long after its admission a call's first byte may still leave."""
+        self._journal = journal
+        self._clock = clock
+        self._limits = limits
+        self._time_limit_s = time_limit_s
+        self._send_within_s = send_within_s
+        self._tell = tell
+        self._waiting: list[_Waiter] = []
+        self._numbers = itertools.count()
+        self._news = asyncio.Event()
+        self._overloads = 0
+        self._closing = False
+
+    @property
+    def down(self) -> bool:
+        """Whether the organisation does not answer at the moment."""
+        return self._overloads >= DOWN_AFTER
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for leave."""
+        return len(self._waiting)
+
+    async def admit(self, call: Call) -> Ticket:
+        """Wait until the call may leave; it is journaled then.
+
+        Raises GateClosedError when no call may leave for a while, LeaseLostError when the claim
+        behind the call is no longer ours.
+        """
+        if self._closing:
+            raise GateClosedError("stopping", 0.0)
+        leave: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
+        rank = 0 if call.door == "accounts" or call.probe else -call.lane
+        if call.door == "accounts":
+            rank = -100
+        heapq.heappush(self._waiting, _Waiter(rank, next(self._numbers), call, leave))
+        self._news.set()
+        return await leave
+
+    async def finish(self, ticket: Ticket, end: CallEnd) -> None:
+        """Journal how a call ended, and what the reply does to the organisation."""
+        await self._journal.finish(
+            ticket.call_id,
+            sent=end.sent,
+            status=end.status,
+            code=getattr(end.reply, "code", None),
+            outcome=type(end.reply).__name__.lower(),
+            latency_ms=end.latency_ms,
+        )
+        effect = effect_of(end.reply, self._limits)
+        tokens = isinstance(end.reply, Throttled) and end.reply.code == "token"
+        if tokens:
+            effect = type(effect)()
+        close_s = effect.close_s
+        if effect.overload and self._overloads + 1 >= DOWN_AFTER:
+            close_s = probe_in_s(self._overloads + 1)
+        known = end.quota_left is not None
+        if close_s or effect.close_until_midnight or effect.pause or effect.overload or tokens or (
+            effect.healthy and self._overloads
+        ) or known:  # fmt: skip
+            self._overloads = await self._journal.touch(
+                effect,
+                close_s=close_s,
+                close_mints_s=TOKEN_CLOSED_S if tokens else None,
+                quota_left=end.quota_left,
+            )
+        if effect.reason or effect.pause:
+            self._tell(OrganizationTouched(effect.pause or effect.reason or "", close_s))
+        self._news.set()
+
+    def close(self) -> None:
+        """Let no further call leave; those that wait are refused now."""
+        self._closing = True
+        for waiter in self._waiting:
+            _refuse(waiter, GateClosedError("stopping", 0.0))
+        self._waiting.clear()
+
+    async def run(self) -> None:
+        """Let waiting calls leave until cancelled."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while self._waiting:
+                nap_s = await self._round()
+                if nap_s is None or not self._waiting:
+                    continue
+                await self._nap(nap_s)
+
+    async def _nap(self, seconds: float) -> None:
+        try:
+            async with self._clock.timeout(min(seconds, NAP_S)):
+                await self._news.wait()
+        except TimeoutError:
+            pass
+        self._news.clear()
+
+    async def _round(self) -> float | None:
+        """Ask once for the most urgent calls; returns how long the rest must wait, in seconds."""
+        door, probe = self._waiting[0].call.door, self._waiting[0].call.probe
+        batch: list[_Waiter] = []
+        while self._waiting and len(batch) < BATCH:
+            call = self._waiting[0].call
+            if (call.door, call.probe) != (door, probe):
+                break
+            batch.append(heapq.heappop(self._waiting))
+        batch = [waiter for waiter in batch if not waiter.leave.done()]
+        if not batch:
+            return None
+        limits = mint_limits(self._limits) if door == "accounts" else self._limits
+
+        def decide(view: JournalView, wanted: int) -> Verdict:
+            self._overloads = view.overloads if door == "api" else self._overloads
+            return admit(view, limits, wanted, probe=probe)
+
+        asked_at = self._clock.monotonic()
+        try:
+            granted = await self._journal.admit([_entry(waiter.call) for waiter in batch], decide)
+        except DatabaseError as error:
+            for waiter in batch:
+                _refuse(waiter, error)
+            return None
+        verdict = granted.verdict
+        for place, waiter in enumerate(batch):
+            call_id = granted.call_ids.get(place)
+            if call_id is not None and not waiter.leave.done():
+                send_by = asked_at + self._send_within_s
+                waiter.leave.set_result(Ticket(call_id, send_by, self._time_limit_s))
+            elif place < verdict.granted:
+                _refuse(waiter, LeaseLostError("the lease was lost before the call left"))
+        wait_s = 0.0
+        if verdict.not_before is not None:
+            wait_s = max(0.005, (verdict.not_before - granted.now).total_seconds())
+        for waiter in batch[verdict.granted :]:
+            if verdict.closed:
+                _refuse(waiter, GateClosedError(verdict.reason or "closed", wait_s))
+            else:
+                heapq.heappush(self._waiting, waiter)
+        return None if verdict.closed else wait_s
+
+
+def _refuse(waiter: _Waiter, error: Exception) -> None:
+    if not waiter.leave.done():
+        waiter.leave.set_exception(error)
+
+
+def _entry(call: Call) -> Entry:
+    return Entry(
+        door=call.door,
+        lane=call.lane,
+        operation=call.operation,
+        method=call.method,
+        path=call.path,
+        claim=call.claim,
+        writes=call.writes,
+        intent=call.intent,
+        intent_total=call.intent_total,
+    )

@@ -1,0 +1,62 @@
+"""Upkeep that any worker does: heartbeats, the rescue of what dead workers held, the probing read."""
+
+import logging
+
+from zohosync.clock import Clock
+from zohosync.core.governor import DOWN_AFTER
+from zohosync.errors import DatabaseError
+from zohosync.events import Listener, Noted
+from zohosync.store.organizations import Presence
+from zohosync.store.records import Records
+from zohosync.zoho.client import Remote
+
+RESCUE_S = 2.0
+"""How often leases that ran out are looked for."""
+
+BEAT_S = 10.0
+"""How often a worker says that it is alive."""
+
+
+class Keeper:
+    """The upkeep of one process."""
+
+    def __init__(
+        self,
+        *,
+        records: Records,
+        presence: Presence,
+        remote: Remote,
+        clock: Clock,
+        tell: Listener,
+        pace: float = 1.0,
+    ) -> None:
+        """`pace` stretches its intervals: a demo with sped-up time need not look so often."""
+        self._records = records
+        self._presence = presence
+        self._remote = remote
+        self._clock = clock
+        self._tell = tell
+        self._pace = pace
+
+    async def run(self) -> None:
+        """Keep house until cancelled; a database that is away is waited for."""
+        beat_at = self._clock.monotonic()
+        while True:
+            try:
+                if self._clock.monotonic() >= beat_at:
+                    await self._presence.beat()
+                    beat_at = self._clock.monotonic() + BEAT_S * self._pace
+                await self.round()
+            except DatabaseError as error:
+                self._tell(Noted(f"upkeep: {error}", logging.WARNING))
+            await self._clock.sleep(RESCUE_S * self._pace)
+
+    async def round(self) -> None:
+        """Rescue what nobody holds any more; ask a down organisation whether it is up again."""
+        rescued = await self._records.rescue()
+        if rescued:
+            self._tell(Noted(f"took over {rescued} records whose worker went silent"))
+        state = await self._records.next_due()
+        down = state.overloads >= DOWN_AFTER and not state.paused
+        if down and (state.closed_for_s or 0.0) <= 0:
+            await self._remote.probe()

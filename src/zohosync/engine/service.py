@@ -1,0 +1,72 @@
+"""A running process: gate, worker, leases and upkeep, started and stopped as one."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+
+from zohosync.clock import Clock
+from zohosync.engine.gate import Gate
+from zohosync.engine.keeper import Keeper
+from zohosync.engine.worker import Worker
+from zohosync.store.organizations import Presence
+from zohosync.store.records import Records
+
+STOP_WITHIN_S = 35.0
+"""How long a stop may take: calls under way come to their end (30 s at the most), and no more."""
+
+IDLE_HORIZON_S = 3_000.0
+"""`run --until-idle` waits for what comes due within this time (an uncertain create takes 30 min)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The loops of one process."""
+
+    gate: Gate
+    worker: Worker
+    keeper: Keeper
+    presence: Presence
+    records: Records
+    clock: Clock
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then stop within STOP_WITHIN_S and lose nothing."""
+        await self.presence.beat()
+        async with asyncio.TaskGroup() as tasks:
+            loops = [
+                tasks.create_task(self.gate.run()),
+                tasks.create_task(self.worker.keep_leases()),
+                tasks.create_task(self.keeper.run()),
+            ]
+            working = tasks.create_task(self.worker.run(stop))
+            wake = tasks.create_task(self._wake_on(stop))
+            loops.append(wake)
+            await stop.wait()
+            with contextlib.suppress(TimeoutError):
+                async with self.clock.timeout(STOP_WITHIN_S):
+                    await asyncio.shield(working)
+            working.cancel()
+            for loop in loops:
+                loop.cancel()
+        await self.records.release()
+        await self.presence.leave()
+
+    async def _wake_on(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self.worker.wake()
+
+    async def run_until_idle(self, stop: asyncio.Event, *, poll_s: float = 1.0) -> None:
+        """Work until nothing is left that moves by itself, or until `stop` is set."""
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(self._stop_when_idle(stop, poll_s))
+            await self.run(stop)
+            watching.cancel()
+
+    async def _stop_when_idle(self, stop: asyncio.Event, poll_s: float) -> None:
+        quiet = 0
+        while quiet < 2:
+            await self.clock.sleep(poll_s)
+            left = await self.records.unsettled(IDLE_HORIZON_S)
+            busy = left.get("marks", 0) or left.get("leased", 0) or left.get("due", 0)
+            quiet = 0 if busy and not left.get("paused") else quiet + 1
+        stop.set()

@@ -1,0 +1,190 @@
+"""The core loop: claim, read, plan, act, settle."""
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+
+from zohosync.clock import Chance, Clock
+from zohosync.core.kinds import KINDS
+from zohosync.core.mapping import identity_of
+from zohosync.core.outcome import Found, Reply, Scene, Settlement, judge
+from zohosync.core.plan import Create, Find, Policy, Transition, Update, plan, planned_operation
+from zohosync.core.records import Claim, Desired, Ref, lane_of
+from zohosync.engine.gate import Gate
+from zohosync.errors import DatabaseError, LeaseLostError
+from zohosync.events import AttemptEnded, Listener, Noted
+from zohosync.store.records import AttemptNote, Records, Settled
+from zohosync.store.source import Source
+from zohosync.zoho.client import Remote
+
+POLL_S = 1.0
+"""How often an idle worker looks for marks; due times are slept to exactly."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """How a worker works; all times in seconds."""
+
+    slots: int = 10
+    lease_s: float = 8.0
+    heartbeat_s: float = 2.0
+    policy: Policy = Policy()
+    marker_field: str | None = None
+
+
+class Worker:
+    """Brings records into step until it is told to stop."""
+
+    def __init__(  # noqa: PLR0913
+        self,
+        *,
+        records: Records,
+        source: Source,
+        remote: Remote,
+        gate: Gate,
+        clock: Clock,
+        chance: Chance,
+        settings: WorkerSettings,
+        tell: Listener,
+    ) -> None:
+        """All that it needs, built by bootstrap."""
+        self._records = records
+        self._source = source
+        self._remote = remote
+        self._gate = gate
+        self._clock = clock
+        self._chance = chance
+        self._settings = settings
+        self._tell = tell
+        self._live: dict[Ref, Claim] = {}
+        self._news = asyncio.Event()
+
+    async def attempt(self, claim: Claim, desired: Desired | None) -> Settlement:
+        """One attempt at one record: the whole of what this program is for."""
+        started = self._clock.monotonic()
+        parents = await self._records.parents(s.parent for s in desired.slots) if desired else {}
+        step = plan(desired, claim, parents, self._settings.policy)
+        reply: Reply | None = None
+        if isinstance(step, Create | Update | Transition | Find):
+            reply = await self._remote.perform(step, claim, lane_of(claim.priority))
+        scene = await self._scene(claim, reply, started)
+        settlement = judge(step, reply, claim, scene)
+        note = AttemptNote(
+            step=planned_operation(step),
+            entity_type=KINDS[claim.ref.kind].singular,
+            duration_ms=round((self._clock.monotonic() - started) * 1000),
+            identity=identity_of(desired) if desired else None,
+        )
+        settled = await self._records.settle(claim, settlement, note)
+        self._tell(_ended(claim, settlement, note, settled))
+        return settlement
+
+    async def _scene(self, claim: Claim, reply: Reply | None, started: float) -> Scene:
+        taken: dict[str, Ref] = {}
+        if isinstance(reply, Found):
+            ids = [candidate.zoho_id for candidate in reply.candidates]
+            taken = await self._records.taken(claim.ref.kind, ids)
+        elapsed = timedelta(seconds=self._clock.monotonic() - started)
+        return Scene(
+            now=claim.claimed_at + elapsed,
+            policy=self._settings.policy,
+            marker=self._source.marker(claim.ref),
+            marker_field=self._settings.marker_field,
+            roll=self._chance.random(),
+            down=self._gate.down,
+            taken=taken,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set; then finish what is under way and give the rest back."""
+        async with asyncio.TaskGroup() as tasks:
+            while not stop.is_set():
+                try:
+                    took = await self._take(tasks)
+                except DatabaseError as error:
+                    self._tell(Noted(f"the database: {error}", logging.WARNING))
+                    took, nap_s = 0, POLL_S
+                else:
+                    nap_s = 0.0 if took else await self._nap_s()
+                if nap_s or len(self._live) >= self._settings.slots:
+                    await self._nap(nap_s or POLL_S, stop)
+            self._gate.close()  # what still waits for leave is given back unspent
+        await self._records.release()
+
+    async def _take(self, tasks: asyncio.TaskGroup) -> int:
+        """Fold marks, claim for the free slots, read the rows, start the attempts."""
+        folded = await self._records.fold_marks()
+        free = self._settings.slots - len(self._live)
+        claims = await self._records.claim(free) if free > 0 else []
+        if not claims:
+            return folded
+        for claim in claims:
+            self._live[claim.ref] = claim
+        try:
+            wanted = await self._source.desired(claim.ref for claim in claims)
+        except DatabaseError:
+            for claim in claims:  # not ours to keep alive: their leases run out
+                del self._live[claim.ref]
+            raise
+        for claim in claims:
+            tasks.create_task(self._guarded(claim, wanted[claim.ref]))
+        return len(claims)
+
+    async def _guarded(self, claim: Claim, desired: Desired | None) -> None:
+        """An attempt whose own failure harms nobody: the lease runs out and somebody rescues it."""
+        try:
+            await self.attempt(claim, desired)
+        except LeaseLostError as error:
+            self._tell(Noted(str(error), logging.WARNING))
+        except DatabaseError as error:
+            self._tell(Noted(f"{claim.ref}: {error}", logging.WARNING))
+        except Exception as error:  # noqa: BLE001  one record's bug must not stop the others
+            self._tell(Noted(f"{claim.ref}: a bug: {error!r}", logging.ERROR))
+        finally:
+            self._live.pop(claim.ref, None)
+            self._news.set()
+
+    async def _nap_s(self) -> float:
+        due = await self._records.next_due()
+        if due.marks:
+            return 0.0
+        soon = [seconds for seconds in (due.due_in_s, POLL_S) if seconds is not None]
+        return max(0.005, min(soon), min(due.closed_for_s or 0.0, POLL_S))
+
+    async def _nap(self, seconds: float, stop: asyncio.Event) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with self._clock.timeout(seconds):
+                while not self._news.is_set() and not stop.is_set():
+                    await self._news.wait()
+        self._news.clear()
+
+    def wake(self) -> None:
+        """Look for work now."""
+        self._news.set()
+
+    async def keep_leases(self) -> None:
+        """Let the leases of live claims run on, until cancelled."""
+        while True:
+            await self._clock.sleep(self._settings.heartbeat_s)
+            try:
+                await self._records.extend_leases(list(self._live.values()))
+            except DatabaseError as error:
+                self._tell(Noted(f"leases could not be extended: {error}", logging.WARNING))
+
+
+def _ended(
+    claim: Claim, settlement: Settlement, note: AttemptNote, settled: Settled
+) -> AttemptEnded:
+    problem = settlement.problem
+    return AttemptEnded(
+        ref=claim.ref,
+        step=note.step,
+        result=settlement.result,
+        status=str(settled.status),
+        calls=settled.calls,
+        duration_ms=note.duration_ms,
+        message=problem.message if problem else None,
+    )
+
