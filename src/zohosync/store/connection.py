@@ -25,6 +25,8 @@ Connection = psycopg.AsyncConnection[Row]
 
 POSTGRES_MIN = 15
 GUARDS = {"lock_timeout": "2s", "idle_in_transaction_session_timeout": "2s"}  # D3
+# On a direct connection they are set once, with what a statement without BEGIN would else inherit.
+SESSION = GUARDS | {"default_transaction_isolation": "read committed"}
 # libpq's own settings; a URL that names one of them wins. Without them a worker whose network
 # vanished would wait for hours. (Startup `options` are refused by transaction poolers.)
 LINK_DEFAULTS = {
@@ -102,7 +104,7 @@ async def connect(address: Address) -> tuple[Connection, bool]:
         row = await (await link.execute("select pg_backend_pid() as pid")).fetchone()
         direct = row is not None and row["pid"] == link.info.backend_pid
         if direct:
-            limits = "; ".join(f"set {name} = '{value}'" for name, value in GUARDS.items())
+            limits = "; ".join(f"set {name} = '{value}'" for name, value in SESSION.items())
             await link.execute(limits.encode())
     except psycopg.Error as error:
         await link.close()

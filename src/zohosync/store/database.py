@@ -79,23 +79,19 @@ class Transaction:
         return (await self._run(text.encode(), params, "a statement")).rowcount
 
     async def describe_sql(self, text: str, params: Params | None = None) -> list[tuple[str, str]]:
-        """Column names and types of a statement's rows, by running it (say `limit 0`)."""
+        """Column names and types (as SQL spells them) of a statement, by running it.
+
+        Give it a `limit 0`.
+        """
         cursor = await self._run(text.encode(), params, "a statement")
-        known = self._link.adapters.types
-        described = cursor.description or []
-        oids = [column.type_code for column in described if known.get(column.type_code) is None]
-        names: dict[int, str] = {}
-        if oids:  # enums, domains and types of extensions
-            rows = await self.fetch_sql(
-                "select oid::int8, format_type(oid, null) as name from pg_type"
-                " where oid = any(%(oids)s)",
-                {"oids": oids},
-            )
-            names = {row["oid"]: row["name"] for row in rows}
-        return [
-            (column.name, names[code] if (code := column.type_code) in names else known[code].name)
-            for column in described
-        ]
+        codes = [column.type_code for column in cursor.description or []]
+        rows = await self.fetch_sql(
+            "select oid::int8 as code, format_type(oid, -1) as name from pg_type"
+            " where oid = any(%(codes)s)",
+            {"codes": codes},
+        )
+        names = {row["code"]: row["name"] for row in rows}
+        return [(column.name, names[column.type_code]) for column in cursor.description or []]
 
     async def stream_sql(
         self, text: str, params: Params | None = None, *, rows: int = 1000

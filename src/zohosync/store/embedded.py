@@ -84,12 +84,19 @@ class EmbeddedPostgres:
         threading.Thread(target=self._guard, name="embedded-postgres", daemon=True).start()
         return self.url()
 
-    def close(self) -> None:
-        """Stop using it; the server stops soon after its last user is gone."""
+    def close(self, *, wait_s: float = 0.0) -> bool:
+        """Stop using it; the server stops soon after its last user is gone.
+
+        Waits that long for this to happen; returns whether it has.
+        """
         self._closed.set()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+        give_up = time.monotonic() + wait_s
+        while not (stopped := _is_free(self.home, "reaper.lock")) and time.monotonic() < give_up:
+            time.sleep(0.02)
+        return stopped
 
     def __enter__(self) -> Self:
         """Open it."""
