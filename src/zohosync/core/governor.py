@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from zohosync.core.outcome import Reply, Throttled, Unauthorized, Unavailable, Unreachable
+from zohosync.core.replies import Reply, Throttled, Unauthorized, Unavailable, Unreachable
 
 MINUTE_S = 60.25
 """The remote's rolling minute, with a guard band for jitter between our clocks."""
@@ -51,8 +51,14 @@ PLANS = MappingProxyType(
     {
         "standard": Limits(per_minute=100, in_flight=5, per_day=1_000),
         "premium": Limits(per_minute=100, in_flight=10, per_day=5_000),
-        "guide": Limits(per_minute=120, in_flight=10, per_day=25_000, per_second=10,
-                        block_s=600.0, warn_at=20_000),  # fmt: skip
+        "guide": Limits(
+            per_minute=120,
+            in_flight=10,
+            per_day=25_000,
+            per_second=10,
+            block_s=600.0,
+            warn_at=20_000,
+        ),
         "unlimited": Limits(per_minute=None, in_flight=64, per_day=None, mints=10),
     }
 )
@@ -170,7 +176,9 @@ def effect_of(reply: Reply, limits: Limits) -> Effect:
                 return Effect(close_until_midnight=True, reason="day limit of Zoho (45)")
             return Effect(close_s=_sane(seconds, 86_400.0), reason="day limit of Zoho (45)")
         case Throttled(code=code, retry_after_s=seconds):
-            return Effect(close_s=_sane(seconds, limits.block_s), reason=f"blocked by Zoho ({code})")
+            return Effect(
+                close_s=_sane(seconds, limits.block_s), reason=f"blocked by Zoho ({code})"
+            )
         case Unauthorized(code=code, message=message):
             return Effect(pause=f"Zoho refuses our credentials ({code}): {message}")
         case Unavailable() | Unreachable():

@@ -1,4 +1,4 @@
-"""The kinds as data: parents, states, natural keys and policies; the only place that tells them apart."""
+"""The kinds as data: parents, states, natural keys, policies; only here do they differ."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -9,6 +9,10 @@ from typing import Any
 from zohosync.core.records import BULK, LIVE, NORMAL
 
 ALL_FIELDS = frozenset({"*"})
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +73,10 @@ class States:
 class Kind:
     """One kind of record.
 
-    `marker` is the field that carries `zs:<installation>:<key>`; `somebody` are the groups of fields
-    that, when all of a group differ, tell that a key came back as somebody else; `identity` are the fields that
-    must be equal for a remote record to be ours; `always` are sent with every update because a
-    PUT demands them; `locked` names, per state in Zoho (`*` = any), the fields that may not
+    `marker` is the field that carries `zs:<installation>:<key>`; `somebody` are groups of fields
+    that, when all of a group differ, tell that a key came back as somebody else; `identity` are
+    the fields that must be equal for a remote record to be ours; `always` are sent with every
+    update because a PUT demands them; `locked` names, per state in Zoho (`*` = any), the fields that may not
     change; `link_only` records are found in Zoho, never made.
     """
 
@@ -131,10 +135,10 @@ PLANS = Kind(
     id_field="plan_code",
     states=_ACTIVE,
     required=("plan_code", "name", "recurring_price", "interval"),
-    columns=(
-        "plan_code", "name", "recurring_price", "interval", "interval_unit", "billing_cycles",
-        "setup_fee", "trial_period", "description", "unit",
-    ),  # fmt: skip
+    columns=_words(
+        "plan_code name recurring_price interval interval_unit billing_cycles setup_fee "
+        "trial_period description unit"
+    ),
     references=(
         Reference("product_key", "products", "product_id"),
         Reference("tax", "taxes", "tax_id", required=False),
@@ -152,13 +156,12 @@ CUSTOMERS = Kind(
     id_field="customer_id",
     states=_ACTIVE,
     required=("display_name", "email"),
-    columns=(
-        "display_name", "email", "salutation", "first_name", "last_name", "company_name", "phone",
-        "mobile", "website", "department", "designation", "notes", "currency_code",
-        "payment_terms", "payment_terms_label", "is_portal_enabled", "is_taxable", "vat_reg_no",
-        "tax_reg_no", "gst_no", "gst_treatment", "vat_treatment", "billing_address",
-        "shipping_address", "custom_fields",
-    ),  # fmt: skip
+    columns=_words(
+        "display_name email salutation first_name last_name company_name phone mobile "
+        "website department designation notes currency_code payment_terms "
+        "payment_terms_label is_portal_enabled is_taxable vat_reg_no tax_reg_no gst_no "
+        "gst_treatment vat_treatment billing_address shipping_address custom_fields"
+    ),
     marker="notes",
     somebody=(("email", "display_name"),),
     new_priority=LIVE,
@@ -171,7 +174,9 @@ SUBSCRIPTIONS = Kind(
         initial="live",
         remote=MappingProxyType(
             {
-                **dict.fromkeys(("live", "future", "trial", "past_due", "unpaid", "active"), "live"),
+                **dict.fromkeys(
+                    ("live", "future", "trial", "past_due", "unpaid", "active"), "live"
+                ),
                 **dict.fromkeys(("cancelled", "cancelled_from_dunning", "expired"), "cancelled"),
                 "trial_expired": "cancelled",
                 "non_renewing": "non_renewing",
@@ -190,11 +195,10 @@ SUBSCRIPTIONS = Kind(
         ),
     ),
     required=("plan.quantity",),
-    columns=(
-        "plan", "starts_at", "payment_terms", "payment_terms_label", "exchange_rate",
-        "salesperson_name", "create_backdated_invoice", "add_to_unbilled_charges",
-        "place_of_supply", "custom_fields",
-    ),  # fmt: skip
+    columns=_words(
+        "plan starts_at payment_terms payment_terms_label exchange_rate salesperson_name "
+        "create_backdated_invoice add_to_unbilled_charges place_of_supply custom_fields"
+    ),
     references=(
         Reference("customer_key", "customers", "customer_id"),
         Reference("plan_key", "plans", "plan.plan_code"),
@@ -231,20 +235,27 @@ INVOICES = Kind(
         advice=MappingProxyType({"void": "a void invoice stays void: issue a new one"}),
     ),
     required=("invoice_number", "date", "invoice_items"),
-    columns=(
-        "invoice_number", "reference_number", "date", "due_date", "invoice_items",
-        "payment_terms", "payment_terms_label", "discount", "discount_type",
-        "is_discount_before_tax", "is_inclusive_tax", "adjustment", "adjustment_description",
-        "shipping_charge", "exchange_rate", "notes", "terms", "salesperson_name",
-        "place_of_supply", "custom_fields",
-    ),  # fmt: skip
+    columns=_words(
+        "invoice_number reference_number date due_date invoice_items payment_terms "
+        "payment_terms_label discount discount_type is_discount_before_tax "
+        "is_inclusive_tax adjustment adjustment_description shipping_charge exchange_rate "
+        "notes terms salesperson_name place_of_supply custom_fields"
+    ),
     references=(
         Reference("customer_key", "customers", "customer_id"),
-        Reference("subscription_key", "subscriptions", "subscription_id", required=False,
-                  sent=False),  # fmt: skip
+        Reference(
+            "subscription_key", "subscriptions", "subscription_id", required=False, sent=False
+        ),
         Reference("tax", "taxes", "tax_id", within="invoice_items", required=False),
-        Reference("sku", "items", "product_id", within="invoice_items", prefix="sku:",
-                  fallback="tax", fallback_prefix="tax:"),  # fmt: skip
+        Reference(
+            "sku",
+            "items",
+            "product_id",
+            within="invoice_items",
+            prefix="sku:",
+            fallback="tax",
+            fallback_prefix="tax:",
+        ),
     ),
     identity=("invoice_number", "customer_id", "total"),
     near_identity=("customer_id", "total"),
@@ -255,8 +266,16 @@ INVOICES = Kind(
         {
             "*": frozenset({"customer_id", "invoice_number"}),
             "open": frozenset(
-                {"date", "invoice_items", "discount", "adjustment", "shipping_charge",
-                 "is_inclusive_tax", "exchange_rate", "discount_type"}  # fmt: skip
+                {
+                    "date",
+                    "invoice_items",
+                    "discount",
+                    "adjustment",
+                    "shipping_charge",
+                    "is_inclusive_tax",
+                    "exchange_rate",
+                    "discount_type",
+                }
             ),
             "void": ALL_FIELDS,
         }
@@ -279,14 +298,15 @@ PAYMENTS = Kind(
         advice=MappingProxyType({"reversed": "refund it by hand in Zoho, then settle the record"}),
     ),
     required=("amount", "payment_mode", "date", "reference_number", "invoices"),
-    columns=(
-        "amount", "payment_mode", "date", "reference_number", "description", "invoices",
-        "exchange_rate", "bank_charges", "custom_fields",
-    ),  # fmt: skip
+    columns=_words(
+        "amount payment_mode date reference_number description invoices exchange_rate "
+        "bank_charges custom_fields"
+    ),
     references=(
         Reference("customer_key", "customers", "customer_id"),
-        Reference("invoice_key", "invoices", "invoice_id", within="invoices",
-                  needs=frozenset({"open"})),  # fmt: skip
+        Reference(
+            "invoice_key", "invoices", "invoice_id", within="invoices", needs=frozenset({"open"})
+        ),
     ),
     marker="description",
     identity=("reference_number", "amount"),
@@ -324,8 +344,15 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         kind.name: kind
         for kind in (
-            TAXES, ITEMS, PRODUCTS, PLANS, CUSTOMERS, SUBSCRIPTIONS, INVOICES, PAYMENTS,
-        )  # fmt: skip
+            TAXES,
+            ITEMS,
+            PRODUCTS,
+            PLANS,
+            CUSTOMERS,
+            SUBSCRIPTIONS,
+            INVOICES,
+            PAYMENTS,
+        )
     }
 )
 """Every kind by name, parents before children."""

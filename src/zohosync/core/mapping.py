@@ -38,7 +38,9 @@ def column_names(kind: Kind) -> frozenset[str]:
     return frozenset(kind.columns) | references | ours
 
 
-def desired_of(kind: Kind, row: Mapping[str, Any], *, marker: str, marker_field: str | None) -> Desired:
+def desired_of(
+    kind: Kind, row: Mapping[str, Any], *, marker: str, marker_field: str | None
+) -> Desired:
     """What the row asks for. Never raises: what is wrong with the row is in `faults`.
 
     `marker` is `zs:<installation>:<key>`; it goes in the kind's marker field or, for kinds that
@@ -51,9 +53,11 @@ def desired_of(kind: Kind, row: Mapping[str, Any], *, marker: str, marker_field:
         if top in kind.columns:
             _put(kind, payload, column, value, faults)
     slots = _slots(kind, row, payload, faults)
-    for name in kind.required:
-        if _missing(payload, name):
-            faults.append(_invalid(f"{name} is required and is empty", name))
+    faults.extend(
+        _invalid(f"{name} is required and is empty", name)
+        for name in kind.required
+        if _missing(payload, name)
+    )
     state = row.get("state") or kind.states.initial
     if state not in kind.states.names():
         names = ", ".join(sorted(kind.states.names()))
@@ -165,7 +169,9 @@ def _slots(
     slots: list[Slot] = []
     for reference in kind.references:
         if reference.within is None:
-            path = tuple(reference.field.split(".")) if reference.sent else ()
+            path: tuple[str | int, ...] = ()
+            if reference.sent:
+                path = tuple(reference.field.split("."))
             _slot(reference, row.get(reference.column), row, path, slots, faults)
             continue
         items = payload.get(reference.within)
@@ -177,7 +183,7 @@ def _slots(
             payload[reference.within] = None
             continue
         for position, item in enumerate(items):
-            path = (reference.within, position, *reference.field.split("."))
+            path = (str(reference.within), position, *reference.field.split("."))
             _slot(reference, item.get(reference.column), item, path, slots, faults)
     for reference in kind.references:
         for item in payload.get(reference.within or "") or ():
@@ -202,8 +208,10 @@ def _slot(  # noqa: PLR0917
         if reference.required:
             place_ = f" of an item of {reference.within}" if reference.within else ""
             faults.append(
-                _invalid(f"{reference.column}{place_} is empty: it names no {reference.kind} "
-                         "record", reference.column)  # fmt: skip
+                _invalid(
+                    f"{reference.column}{place_} is empty: it names no {reference.kind} record",
+                    reference.column,
+                )
             )
         return
     slots.append(Slot(parent, path, reference.needs))

@@ -151,9 +151,14 @@ def plan(
         return Skip("not eligible")
     before = claim.gone_identity
     if before and claim.zoho_id and somebody_else(kind, before, identity_of(desired)):
-        return Fail(_invalid("key re-used: the row under this key is somebody else now; "
-                             f"run `zohosync settle {claim.ref.kind} {claim.ref.key} --same` "
-                             "or `--new`", "key"))  # fmt: skip
+        return Fail(
+            _invalid(
+                "key re-used: the row under this key is somebody else now; "
+                f"run `zohosync settle {claim.ref.kind} {claim.ref.key} --same` "
+                "or `--new`",
+                "key",
+            )
+        )
     if claim.check and claim.zoho_id:
         return Find(Purpose.CHECK, desired.payload, zoho_id=claim.zoho_id)
     if desired.faults:
@@ -236,8 +241,13 @@ def _converge(kind: Kind, desired: Desired, wanted: Payload, claim: Claim) -> St
         locked = kind.locked.get("*", frozenset()) | kind.locked.get(here, frozenset())
         stuck = sorted(changes) if locked >= ALL_FIELDS else sorted(locked & changes.keys())
         if stuck:
-            return Fail(_invalid(f"{', '.join(stuck)} changed here but is fixed in Zoho "
-                                 f"({here}): {kind.lock_advice}", stuck[0]))  # fmt: skip
+            return Fail(
+                _invalid(
+                    f"{', '.join(stuck)} changed here but is fixed in Zoho "
+                    f"({here}): {kind.lock_advice}",
+                    stuck[0],
+                )
+            )
         always = {name: wanted[name] for name in kind.always if name in wanted}
         fields = {**always, **{n: "" if v is None else v for n, v in changes.items()}}
         return Update(claim.zoho_id, fields, wanted, desired.total, more=move is not None)

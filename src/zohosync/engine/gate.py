@@ -19,7 +19,7 @@ from zohosync.core.governor import (
     effect_of,
     probe_in_s,
 )
-from zohosync.core.outcome import Throttled
+from zohosync.core.replies import Throttled
 from zohosync.errors import DatabaseError, LeaseLostError
 from zohosync.events import Listener, OrganizationTouched
 from zohosync.store.journal import Entry, Journal, mint_limits
@@ -113,9 +113,15 @@ class Gate:
         if effect.overload and self._overloads + 1 >= DOWN_AFTER:
             close_s = probe_in_s(self._overloads + 1)
         known = end.quota_left is not None
-        if close_s or effect.close_until_midnight or effect.pause or effect.overload or tokens or (
-            effect.healthy and self._overloads
-        ) or known:  # fmt: skip
+        if (
+            close_s
+            or effect.close_until_midnight
+            or effect.pause
+            or effect.overload
+            or tokens
+            or (effect.healthy and self._overloads)
+            or known
+        ):
             self._overloads = await self._journal.touch(
                 effect,
                 close_s=close_s,

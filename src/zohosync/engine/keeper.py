@@ -1,4 +1,4 @@
-"""Upkeep that any worker does: heartbeats, the rescue of what dead workers held, the probing read."""
+"""Upkeep that any worker does: heartbeats, rescue of what dead workers held, the probing read."""
 
 import logging
 

@@ -15,7 +15,7 @@ STOP_WITHIN_S = 35.0
 """How long a stop may take: calls under way come to their end (30 s at the most), and no more."""
 
 IDLE_HORIZON_S = 3_000.0
-"""`run --until-idle` waits for what comes due within this time (an uncertain create takes 30 min)."""
+"""`run --until-idle` waits for what comes due in this time: an uncertain create takes 30 min."""
 
 
 @dataclass(frozen=True, slots=True)

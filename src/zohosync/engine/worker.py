@@ -3,15 +3,17 @@
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from zohosync.clock import Chance, Clock
 from zohosync.core.kinds import KINDS
 from zohosync.core.mapping import identity_of
-from zohosync.core.outcome import Found, Reply, Scene, Settlement, judge
+from zohosync.core.outcome import judge
 from zohosync.core.plan import Create, Find, Policy, Transition, Update, plan, planned_operation
 from zohosync.core.records import Claim, Desired, Ref, lane_of
+from zohosync.core.replies import Found, Reply
+from zohosync.core.settlement import Scene, Settlement
 from zohosync.engine.gate import Gate
 from zohosync.errors import DatabaseError, LeaseLostError
 from zohosync.events import AttemptEnded, Listener, Noted
@@ -30,14 +32,14 @@ class WorkerSettings:
     slots: int = 10
     lease_s: float = 8.0
     heartbeat_s: float = 2.0
-    policy: Policy = Policy()
+    policy: Policy = field(default_factory=Policy)
     marker_field: str | None = None
 
 
 class Worker:
     """Brings records into step until it is told to stop."""
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         *,
         records: Records,
@@ -187,4 +189,3 @@ def _ended(
         duration_ms=note.duration_ms,
         message=problem.message if problem else None,
     )
-

@@ -1,4 +1,4 @@
-"""Change capture: triggers that append marks in the transaction that changed the row, and no more."""
+"""Change capture: triggers that append marks in the transaction of the change, and no more."""
 
 import hashlib
 from collections.abc import Sequence
@@ -60,11 +60,11 @@ async def install_watches(
 async def missing_watches(database: Database, watches: Sequence[Watch]) -> list[str]:
     """The tables whose triggers are not there or not as the project says."""
     present = {row["watch"]: row["definition"] for row in await database.fetch("read_watches")}
-    missing = []
-    for watch in watches:
-        if present.get(watch.name) != await _definition(database, watch):
-            missing.append(watch.table)
-    return missing
+    return [
+        watch.table
+        for watch in watches
+        if present.get(watch.name) != await _definition(database, watch)
+    ]
 
 
 async def _patiently(
@@ -145,9 +145,7 @@ def _append(watch: Watch, op: str, *tables: str) -> str:
     kind = sql.Literal(watch.kind).as_string()
     if watch.key is not None:
         column = sql.Identifier(watch.key).as_string()
-        rows = " union ".join(
-            f"select t.{column}::text as key from {table} t" for table in tables
-        )
+        rows = " union ".join(f"select t.{column}::text as key from {table} t" for table in tables)
     else:
         rows = " union all ".join(f"select * from {table}" for table in tables)
         rows = (

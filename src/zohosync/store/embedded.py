@@ -286,6 +286,8 @@ def reap(root: Path, report: int, bin_dir: Path, *, fsync: bool) -> int:
     if not _take(mine, patience_s=2.0):  # never two: the second would start what the first stops
         outcome = BUSY
     else:
+        os.ftruncate(mine, 0)
+        os.write(mine, f"{os.getpid()}\n".encode())  # for whoever looks; nobody relies on it
         try:
             server.prepare()
             server.ensure()

@@ -1,4 +1,4 @@
-"""The journal is the limiter: a row before each call leaves, its outcome after, limits judged between."""
+"""The journal is the limiter: a row before each call leaves, its outcome after, limits between."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -59,9 +59,15 @@ class Journal:
         async with self._database.transaction() as transaction:
             rows = await transaction.batch(
                 ("lock_organization", {"org_id": self._org_id}),
-                ("view_journal", {"org_id": self._org_id, "mint_key": self._mint_key,
-                                  "mint_window_s": MINT_WINDOW_S}),
-            )  # fmt: skip
+                (
+                    "view_journal",
+                    {
+                        "org_id": self._org_id,
+                        "mint_key": self._mint_key,
+                        "mint_window_s": MINT_WINDOW_S,
+                    },
+                ),
+            )
             row = rows[1][0]
             mints = entries[0].door == "accounts"
             verdict = decide(_mint_view(row) if mints else _view(row), len(entries))
@@ -78,7 +84,7 @@ class Journal:
         ids = {int(found["place"]): int(found["call_id"]) for found in opened}
         return Admission(verdict, ids, row["now"])
 
-    async def finish(  # noqa: PLR0913
+    async def finish(
         self,
         call_id: int,
         *,

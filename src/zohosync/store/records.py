@@ -7,9 +7,9 @@ from typing import Any
 
 import simplejson
 
-from zohosync.core.outcome import IntentAfter, Settlement
 from zohosync.core.records import (
     Claim,
+    ErrorClass,
     Intent,
     ParentView,
     Payload,
@@ -18,12 +18,14 @@ from zohosync.core.records import (
     Status,
     fingerprint,
 )
+from zohosync.core.settlement import IntentAfter, Settlement
 from zohosync.errors import DatabaseError, LeaseLostError
 from zohosync.store.database import Database, Transaction
 
+ONE_PER_ZOHO_ID = "records_one_per_zoho_id"
 PRIORITIES = (10, 5, 1, 0)
 SETTLE_TRIES = 4
-"""How often a settlement is tried when Postgres calls its transaction off (deadlock, lock limit)."""
+"""How often a settlement is tried when Postgres calls its transaction off (deadlock, lock)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +125,22 @@ class Records:
             try:
                 return await self._settle_once(claim, settlement, note)
             except DatabaseError as error:
-                if not error.retryable or not tries_left:
+                if error.constraint == ONE_PER_ZOHO_ID and settlement.zoho_id:
+                    settlement = await self._linked_elsewhere(claim, settlement)
+                elif not error.retryable or not tries_left:
                     raise
         raise AssertionError("unreachable")
+
+    async def _linked_elsewhere(self, claim: Claim, settlement: Settlement) -> Settlement:
+        """The end of an attempt whose Zoho id is linked to another record already."""
+        zoho_id = settlement.zoho_id or ""
+        others = await self.taken(claim.ref.kind, [zoho_id])
+        problem = Problem(
+            ErrorClass.VALIDATION,
+            f"{zoho_id} in Zoho is linked to {others.get(zoho_id, 'another record')} already: "
+            f"{claim.ref} cannot have it too",
+        )
+        return Settlement(Status.FAILED, "failed", problem=problem, attempts=claim.attempts + 1)
 
     async def _settle_once(
         self, claim: Claim, settlement: Settlement, note: AttemptNote
@@ -135,8 +150,12 @@ class Records:
             if settlement.waiting_on is not None:
                 settlement = await self._park(transaction, claim, settlement)
             values = self._values(claim, settlement, note)
-            intent = {**who, "epoch": claim.epoch, "state": _INTENT_STATES[settlement.intent],
-                      "absent": settlement.intent is IntentAfter.ABSENT}  # fmt: skip
+            intent = {
+                **who,
+                "epoch": claim.epoch,
+                "state": _INTENT_STATES[settlement.intent],
+                "absent": settlement.intent is IntentAfter.ABSENT,
+            }
             results = await transaction.batch(
                 ("note_intent", intent),
                 ("settle_record", values),
@@ -163,19 +182,25 @@ class Records:
             return Settlement(Status.PENDING, "woken", 0.0, attempts=settlement.attempts)
         return settlement
 
-    def _values(
-        self, claim: Claim, settlement: Settlement, note: AttemptNote
-    ) -> dict[str, Any]:
+    def _values(self, claim: Claim, settlement: Settlement, note: AttemptNote) -> dict[str, Any]:
         payload = settlement.payload
         waiting = settlement.waiting_on
         return {
-            "org_id": self._org_id, "kind": claim.ref.kind, "key": claim.ref.key,
-            "epoch": claim.epoch, "version": claim.version, "debounce": self._debounce,
-            "status": str(settlement.status), "due_in_s": settlement.due_in_s,
-            "attempts": settlement.attempts, "looks": settlement.looks,
-            "zoho_id": settlement.zoho_id, "payload": None if payload is None else _json(payload),
+            "org_id": self._org_id,
+            "kind": claim.ref.kind,
+            "key": claim.ref.key,
+            "epoch": claim.epoch,
+            "version": claim.version,
+            "debounce": self._debounce,
+            "status": str(settlement.status),
+            "due_in_s": settlement.due_in_s,
+            "attempts": settlement.attempts,
+            "looks": settlement.looks,
+            "zoho_id": settlement.zoho_id,
+            "payload": None if payload is None else _json(payload),
             "fingerprint": None if payload is None else fingerprint(payload),
-            "remote_state": settlement.remote_state, "hints": _json(dict(settlement.hints)),
+            "remote_state": settlement.remote_state,
+            "hints": _json(dict(settlement.hints)),
             "identity": None if note.identity is None or settlement.gone else _json(note.identity),
             "gone": settlement.gone,
             "keep_intent": settlement.intent is not IntentAfter.CLOSE,
@@ -184,20 +209,28 @@ class Records:
             "waiting_needs": sorted(settlement.waiting_needs),
             "succeeded": settlement.status is Status.SYNCED,
             **_problem(settlement.problem),
-        }  # fmt: skip
+        }
 
     def _log(self, claim: Claim, settlement: Settlement, note: AttemptNote) -> dict[str, Any]:
         failed = settlement.status in (Status.RETRYING, Status.FAILED)
         return {
-            "org_id": self._org_id, "kind": claim.ref.kind, "key": claim.ref.key,
-            "version": claim.version, "entity_type": note.entity_type,
-            "zoho_id": settlement.zoho_id or claim.zoho_id, "step": note.step,
+            "org_id": self._org_id,
+            "kind": claim.ref.kind,
+            "key": claim.ref.key,
+            "version": claim.version,
+            "entity_type": note.entity_type,
+            "zoho_id": settlement.zoho_id or claim.zoho_id,
+            "step": note.step,
             "status": "success" if settlement.status is Status.SYNCED else str(settlement.status),
-            "result": settlement.result, "attempt": claim.attempts + (0 if not failed else 1) or 1,
+            "result": settlement.result,
+            "attempt": claim.attempts + (0 if not failed else 1) or 1,
             "request": None if note.request is None else _json(note.request),
-            "response": None, "duration_ms": note.duration_ms, "epoch": claim.epoch,
-            "worker": self._worker, **_problem(settlement.problem),
-        }  # fmt: skip
+            "response": None,
+            "duration_ms": note.duration_ms,
+            "epoch": claim.epoch,
+            "worker": self._worker,
+            **_problem(settlement.problem),
+        }
 
     async def extend_leases(self, claims: Sequence[Claim]) -> int:
         """Let the leases of these claims run on from now; returns how many still held."""
@@ -227,9 +260,7 @@ class Records:
 
     async def unsettled(self, horizon_s: float) -> dict[str, Any]:
         """Counts of what will still move by itself within `horizon_s` seconds."""
-        row = await self._database.fetch_one(
-            "unsettled", org_id=self._org_id, horizon_s=horizon_s
-        )
+        row = await self._database.fetch_one("unsettled", org_id=self._org_id, horizon_s=horizon_s)
         return row or {}
 
 

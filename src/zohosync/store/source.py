@@ -1,7 +1,8 @@
-"""The user's own tables, read through the mapping: the row as it is now, and never a wrong empty one."""
+"""The user's own tables, read through the mapping: the row as it is, never a wrong empty one."""
 
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -149,8 +150,10 @@ class Source:
                 keyed_read(self._mappings[kind]), {"keys": list(keys)}
             )
 
-    async def all_rows(self, kind: str, *, batch: int = 1_000) -> AsyncIterator[list[dict[str, Any]]]:
-        """Every row of a mapping, a batch at a time. Raises DatabaseError when it cannot be read."""
+    async def all_rows(
+        self, kind: str, *, batch: int = 1_000
+    ) -> AsyncIterator[list[dict[str, Any]]]:
+        """Every row of a mapping, a batch at a time; raises DatabaseError when unreadable."""
         async with self._reading(limit_s=600.0) as transaction:
             await self._set_zone(transaction)
             text = f"select * from (\n{self._mappings[kind].text}\n) as m"
@@ -171,7 +174,7 @@ class Source:
                 {"kind": kind, "priority": priority},
             )
 
-    def _reading(self, limit_s: float = READ_LIMIT_S) -> Any:
+    def _reading(self, limit_s: float = READ_LIMIT_S) -> AbstractAsyncContextManager[Transaction]:
         return self._database.transaction(
             read_only=True, row_security_off=True, statement_timeout_s=limit_s
         )
@@ -186,8 +189,7 @@ def keyed_read(mapped: MappedKind) -> str:
     """The statement that reads rows of a mapping by key, compared in the key's own type."""
     text = mapped.text.replace("%", "%%")
     return (
-        f"select * from (\n{text}\n) as m "
-        f"where m.key = any (%(keys)s::text[]::{mapped.key_type}[])"
+        f"select * from (\n{text}\n) as m where m.key = any (%(keys)s::text[]::{mapped.key_type}[])"
     )
 
 

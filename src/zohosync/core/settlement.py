@@ -1,0 +1,57 @@
+"""What an attempt leaves behind: the value that is written when it ends."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from zohosync.core.plan import Policy
+from zohosync.core.records import Payload, Problem, Ref, Status
+
+
+class IntentAfter(StrEnum):
+    """What becomes of the open intent."""
+
+    KEEP = "keep"
+    CLOSE = "close"
+    ABSENT = "absent"  # keep, and remember the first complete look-up that found nothing
+    DUPLICATE = "duplicate"  # keep, and remember that Zoho called it a duplicate
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What is written when an attempt ends. None keeps what was there; `due_in_s` None = rest."""
+
+    status: Status
+    result: str
+    due_in_s: float | None = None
+    zoho_id: str | None = None
+    payload: Payload | None = None
+    remote_state: str | None = None
+    hints: Mapping[str, Any] = field(default_factory=dict)
+    problem: Problem | None = None
+    attempts: int = 0
+    looks: int = 0
+    waiting_on: Ref | None = None
+    waiting_needs: frozenset[str] = frozenset()
+    intent: IntentAfter = IntentAfter.CLOSE
+    gone: bool | None = None
+    suspect: Ref | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What judging needs besides step and reply.
+
+    `taken` names the record that each found Zoho id is already linked to; `roll` is a number in
+    [0, 1) for jitter; `down` says that the organisation is down, so attempts are given back.
+    """
+
+    now: datetime
+    policy: Policy
+    marker: str
+    marker_field: str | None = None
+    roll: float = 0.5
+    down: bool = False
+    taken: Mapping[str, Ref] = field(default_factory=dict)

@@ -1,0 +1,244 @@
+"""The record row as the queue, on a real Postgres: marks, claims, settlements, parents, rescue."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from zohosync.core.governor import PLANS
+from zohosync.core.kinds import MAPPED
+from zohosync.core.records import Claim, Ref, Status
+from zohosync.core.settlement import IntentAfter, Settlement
+from zohosync.errors import LeaseLostError
+from zohosync.store.database import Database
+from zohosync.store.organizations import pause_kinds, register_organization
+from zohosync.store.records import AttemptNote, Records
+
+NOTE = AttemptNote(step="create", entity_type="customer", duration_ms=1)
+
+
+async def register(database: Database, mode: str = "sandbox") -> None:
+    await register_organization(
+        database,
+        org_id="10001",
+        data_center="us",
+        mode=mode,
+        time_zone="Africa/Johannesburg",
+        currency="ZAR",
+        limits=PLANS["premium"],
+        kinds=MAPPED,
+    )
+
+
+@pytest.fixture
+async def records(any_database: Database) -> AsyncIterator[Records]:
+    await register(any_database)
+    yield Records(any_database, org_id="10001", worker="w1", lease_s=60, debounce_s=300)
+
+
+async def mark(database: Database, kind: str, key: str, priority: int = 5) -> None:
+    async with database.transaction() as transaction:
+        await transaction.execute_sql(
+            "select zohosync.mark(%(kind)s, %(key)s, %(priority)s)",
+            {"kind": kind, "key": key, "priority": priority},
+        )
+
+
+async def row_of(database: Database, ref: Ref) -> dict[str, object]:
+    async with database.transaction() as transaction:
+        rows = await transaction.fetch_sql(
+            "select * from zohosync.records where kind = %(kind)s and key = %(key)s",
+            {"kind": ref.kind, "key": ref.key},
+        )
+    return rows[0]
+
+
+async def claim_one(records: Records) -> Claim:
+    await records.fold_marks()
+    claims = await records.claim(1)
+    assert len(claims) == 1
+    return claims[0]
+
+
+async def test_a_hundred_marks_are_one_claim_with_the_highest_priority(
+    any_database: Database, records: Records
+) -> None:
+    for number in range(100):
+        await mark(any_database, "customers", "42", priority=10 if number == 50 else 1)
+    assert await records.fold_marks() == 100
+    claims = await records.claim(10)
+    assert [claim.ref for claim in claims] == [Ref("customers", "42")]
+    assert claims[0].priority == 10
+    assert claims[0].version == 100
+    assert await records.claim(10) == []
+
+
+async def test_an_edit_during_an_attempt_leaves_the_record_dirty(
+    any_database: Database, records: Records
+) -> None:
+    await mark(any_database, "customers", "42")
+    claim = await claim_one(records)
+    await mark(any_database, "customers", "42")
+    await records.fold_marks()
+    settled = await records.settle(
+        claim, Settlement(Status.SYNCED, "created", zoho_id="9", payload={"a": 1}), NOTE
+    )
+    assert settled.status is Status.PENDING
+    row = await row_of(any_database, claim.ref)
+    assert row["synced_version"] == claim.version
+    assert row["due_at"] is not None
+    assert await records.claim(1) == []  # not before the debounce has passed
+
+
+async def test_a_settlement_after_the_lease_is_lost_writes_nothing(
+    any_database: Database, records: Records
+) -> None:
+    await mark(any_database, "customers", "42")
+    claim = await claim_one(records)
+    await records.release()
+    with pytest.raises(LeaseLostError):
+        await records.settle(claim, Settlement(Status.SYNCED, "created", zoho_id="9"), NOTE)
+    row = await row_of(any_database, claim.ref)
+    assert (row["status"], row["zoho_id"]) == ("pending", None)
+    async with any_database.transaction() as transaction:
+        assert await transaction.fetch_sql("select * from zohosync.sync_logs") == []
+
+
+async def test_a_child_that_parks_while_its_parent_lands_is_not_left_asleep(
+    any_database: Database, records: Records
+) -> None:
+    await mark(any_database, "customers", "1")
+    parent = await claim_one(records)
+    await mark(any_database, "invoices", "7")
+    child = await claim_one(records)
+    wait = Settlement(Status.WAITING, "waiting", waiting_on=parent.ref)
+    land = Settlement(Status.SYNCED, "created", zoho_id="9001", remote_state="active")
+    await asyncio.gather(records.settle(child, wait, NOTE), records.settle(parent, land, NOTE))
+    woken = await records.claim(10)
+    assert [claim.ref for claim in woken] == [child.ref]
+
+
+async def test_a_waiting_child_makes_its_unknown_parent_a_record_and_as_urgent(
+    any_database: Database, records: Records
+) -> None:
+    await mark(any_database, "subscriptions", "7", priority=10)
+    child = await claim_one(records)
+    wait = Settlement(Status.WAITING, "waiting", waiting_on=Ref("plans", "gold"))
+    settled = await records.settle(child, wait, NOTE)
+    assert settled.status is Status.WAITING
+    parents = await records.claim(10)
+    assert [(claim.ref, claim.priority) for claim in parents] == [(Ref("plans", "gold"), 10)]
+    await records.settle(parents[0], Settlement(Status.SYNCED, "created", zoho_id="gold"), NOTE)
+    assert [claim.ref for claim in await records.claim(10)] == [child.ref]
+
+
+async def test_a_child_that_needs_an_open_invoice_sleeps_until_it_is_open(
+    any_database: Database, records: Records
+) -> None:
+    await mark(any_database, "invoices", "1")
+    invoice = await claim_one(records)
+    draft = Settlement(Status.SYNCED, "created", zoho_id="55", remote_state="draft")
+    await records.settle(invoice, draft, NOTE)
+    await mark(any_database, "payments", "1")
+    payment = await claim_one(records)
+    wait = Settlement(
+        Status.WAITING, "waiting", waiting_on=invoice.ref, waiting_needs=frozenset({"open"})
+    )
+    await records.settle(payment, wait, NOTE)
+    assert await records.claim(10) == []
+    await mark(any_database, "invoices", "1", priority=10)
+    again = await claim_one(records)
+    opened = Settlement(Status.SYNCED, "converttoopen", remote_state="open")
+    await records.settle(again, opened, NOTE)
+    assert [claim.ref for claim in await records.claim(10)] == [payment.ref]
+
+
+async def test_what_a_silent_worker_held_is_taken_over_and_its_epoch_is_spent(
+    any_database: Database,
+) -> None:
+    await register(any_database)
+    short = Records(any_database, org_id="10001", worker="w1", lease_s=0.0, debounce_s=0)
+    await mark(any_database, "customers", "42")
+    claim = await claim_one(short)
+    assert await short.rescue() == 1
+    with pytest.raises(LeaseLostError):
+        await short.settle(claim, Settlement(Status.SYNCED, "created", zoho_id="9"), NOTE)
+    again = await short.claim(1)
+    assert again[0].epoch > claim.epoch
+
+
+async def test_paused_kinds_are_not_claimed_and_a_real_organization_starts_paused(
+    any_database: Database,
+) -> None:
+    await register(any_database, mode="test")
+    records = Records(any_database, org_id="10001", worker="w", lease_s=9, debounce_s=0)
+    await mark(any_database, "customers", "42")
+    await records.fold_marks()
+    assert await records.claim(1) == []
+    await pause_kinds(any_database, "10001", ["customers"], pause=False, why="a test")
+    assert len(await records.claim(1)) == 1
+
+
+async def test_two_records_never_share_one_zoho_id(
+    any_database: Database, records: Records
+) -> None:
+    await mark(any_database, "customers", "1")
+    await mark(any_database, "customers", "2")
+    await records.fold_marks()
+    first, second = await records.claim(2)
+    done = Settlement(Status.SYNCED, "created", zoho_id="9001")
+    await records.settle(first, done, NOTE)
+    settled = await records.settle(second, done, NOTE)
+    assert settled.status is Status.FAILED
+    row = await row_of(any_database, second.ref)
+    assert row["zoho_id"] is None
+    assert first.ref.key in str(row["error_message"])
+
+
+async def test_a_truncated_table_touches_every_record_of_its_kind(
+    any_database: Database, records: Records
+) -> None:
+    for key in ("1", "2", "3"):
+        await mark(any_database, "customers", key)
+    await records.fold_marks()
+    for claim in await records.claim(3):
+        await records.settle(
+            claim, Settlement(Status.SYNCED, "created", zoho_id=claim.ref.key), NOTE
+        )
+    async with any_database.transaction() as transaction:
+        await transaction.execute_sql(
+            "insert into zohosync.marks (kind, key, op, priority) values ('customers', '', 'T', 5)"
+        )
+    await records.fold_marks()
+    async with any_database.transaction() as transaction:
+        rows = await transaction.fetch_sql("select status from zohosync.records")
+    assert [row["status"] for row in rows] == ["pending"] * 3
+
+
+async def test_an_absent_look_up_is_remembered_on_the_intent(
+    any_database: Database, records: Records
+) -> None:
+    await mark(any_database, "customers", "42")
+    claim = await claim_one(records)
+    async with any_database.transaction() as transaction:
+        rows = await transaction.fetch_sql(
+            "insert into zohosync.api_calls (org_id, door, lane, kind, key, worker, operation, "
+            "method, path, deadline, counts_until, intent, intent_state) values ('10001', 'api', "
+            "5, 'customers', '42', 'w1', 'customers.create', 'POST', '/customers', "
+            "zohosync.current_time(), zohosync.current_time(), '{\"email\": \"a@b.c\"}', 'open') "
+            "returning call_id"
+        )
+        await transaction.execute_sql(
+            f"update zohosync.records set intent_id = {rows[0]['call_id']}"
+        )
+    lost = Settlement(Status.UNCERTAIN, "uncertain", 0.0, intent=IntentAfter.ABSENT)
+    await records.settle(claim, lost, NOTE)
+    again = (await records.claim(1))[0]
+    assert again.intent is not None
+    assert again.intent.operation == "create"
+    assert again.intent.absent_at is not None
+    await records.settle(
+        again, replace(lost, status=Status.PENDING, intent=IntentAfter.CLOSE), NOTE
+    )
+    assert (await records.claim(1))[0].intent is None
