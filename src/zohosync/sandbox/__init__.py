@@ -1,7 +1,6 @@
 """A pretend Zoho Billing: good enough that a client cannot tell, and with a ledger of the truth."""
 
 import asyncio
-import re
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -21,7 +20,7 @@ from zohosync.clock import Chance, Clock
 
 from .app import TRANSPORT, Fault, Faults, Operation, Rule, Wire
 from .billing import Billing
-from .books import Books, Call, Listing, Reply, Shelf, Tax, by_status
+from .books import Books, Call, Listing, Reply, Shelf, Tax, by_status, pick
 from .catalog import Catalog, shown
 from .limits import (
     FULL_ACCESS,
@@ -36,19 +35,9 @@ from .limits import (
 )
 
 __all__ = [
-    "FULL_ACCESS",
-    "Fault",
-    "Faults",
-    "GrantCode",
-    "Ledger",
-    "Request",
-    "Sandbox",
-    "SandboxLimits",
-    "Tax",
-    "run",
-    "serve",
-    "serving",
-]
+    "FULL_ACCESS", "Fault", "Faults", "GrantCode", "Ledger", "Request", "Sandbox", "SandboxLimits",
+    "Tax", "run", "serve", "serving",
+]  # fmt: skip
 TAXES = (Tax("VAT 15", "15"), Tax("Standard Rate", "15"), Tax("Zero Rate", "0"))
 
 
@@ -59,6 +48,7 @@ class Operations:
         self._by_shape: dict[tuple[str, int], list[Operation]] = {}
         self.books = books
         self._organization = organization
+        self._transacted = (billing.invoices, billing.payments, catalog.subscriptions)
         for name, rule in self._table(billing, catalog).items():
             method, path = name.split(" ")
             parts = path.strip("/").split("/")
@@ -91,7 +81,7 @@ class Operations:
             "GET /customers": books.list_customers,
             "GET /customers/{customer_id}": books.read_customer,
             "PUT /customers/{customer_id}": books.update_customer,
-            "GET /transactions": catalog.list_transactions,
+            "GET /transactions": lambda call: transactions(billing, call),
             "POST /subscriptions": catalog.create_subscription,
             "GET /subscriptions": catalog.list_subscriptions,
             "GET /subscriptions/{subscription_id}": catalog.read_subscription,
@@ -108,12 +98,12 @@ class Operations:
             "POST /invoices/{invoice_id}/converttoopen": billing.convert_to_open,
             "POST /invoices/{invoice_id}/void": billing.void_invoice,
             "POST /invoices/{invoice_id}/email": billing.email_invoice,
-            "POST /invoices/{invoice_id}/collect": billing.collect,
+            "POST /invoices/{invoice_id}/collect": catalog.collect,
             "POST /payments": billing.create_payment,
             "GET /payments/{payment_id}": billing.read_payment,
             "PUT /payments/{payment_id}": billing.update_payment,
             "DELETE /payments/{payment_id}": billing.delete_payment,
-            "POST /payments/{payment_id}/refunds": billing.refund_payment,
+            "POST /payments/{payment_id}/refunds": catalog.refund_payment,
         }
         for name, key, prefix, active, save in (
             ("product", "product_id", "Status", "markas", catalog.save_product),
@@ -130,8 +120,13 @@ class Operations:
         return table | self._shared(catalog.subscriptions, "/subscriptions/{subscription_id}", None)
 
     def _shared(self, shelf: Shelf, path: str, active: str | None) -> dict[str, Rule]:
+        def in_use(name: str, value: str) -> bool:
+            return any(other.find(name, value) for other in self._transacted)
+
         def delete(call: Call) -> Reply:
             row = shelf.need(call.ids[0], "Record")
+            if shelf is self.books.customers and in_use("customer_id", call.ids[0]):
+                raise RefusalError(400, 1003, "A customer with transactions cannot be deleted.")
             shelf.drop(row)
             return Reply(200, {}, row[shelf.id_field], "The record has been deleted.")
 
@@ -165,6 +160,24 @@ class Operations:
             return Listing(f"{name}s", rows, lambda row: shown(name, row))
 
         return answer
+
+
+def transactions(billing: Billing, call: Call) -> Listing:
+    """GET /transactions?customer_id=&filter_by=TransactionType.X: invoices and payments."""
+    wanted = call.query.get("filter_by", "").rpartition(".")[2].upper()
+    narrowed = pick(call.query, "customer_id")
+    rows = [] if wanted == "PAYMENT" else billing.invoices.newest(narrowed)
+    rows = rows + ([] if wanted == "INVOICE" else billing.payments.newest(narrowed))
+
+    def show(row: Row) -> Row:
+        kind = "payment" if "payment_id" in row else "invoice"
+        number = row["invoice_number" if kind == "invoice" else "reference_number"]
+        status = billing.status(row) if kind == "invoice" else row["status"]
+        amount = row["total" if kind == "invoice" else "amount"]
+        told = {"transaction_id": row[f"{kind}_id"], "type": kind, "reference_id": number}
+        return {**told, "status": status, "amount": str(amount), "date": row["date"]}
+
+    return Listing("transactions", rows, show)
 
 
 class Sandbox:
@@ -207,45 +220,27 @@ class Sandbox:
         self.refresh_token, self.organization_id = refresh_token, organization_id
         self.ledger = Ledger()
         self.books = Books(
-            clock=clock,
-            zone=zone,
-            currency=currency,
-            ledger=self.ledger,
-            taxes=tuple(taxes),
+            clock=clock, zone=zone, currency=currency, ledger=self.ledger, taxes=tuple(taxes),
             custom_fields=None if custom_fields is None else tuple(custom_fields),
-            allow_duplicate_names=allow_duplicate_names,
-            lines_need_product=lines_need_product,
+            allow_duplicate_names=allow_duplicate_names, lines_need_product=lines_need_product,
             ignored_filters=frozenset(ignored_filters),
-        )
+        )  # fmt: skip
         self.billing = Billing(self.books)
         self.catalog = Catalog(self.books, self.billing)
         self.limiter = Limiter(limits, clock, zone, self.ledger)
         self.tokens = Tokens(
-            client=(client_id, client_secret),
-            refresh_tokens={refresh_token: tuple(scopes)},
-            grants=grants,
-            limits=limits,
-            ledger=self.ledger,
-            clock=clock,
-            chance=chance,
-            throttle_status=throttle_status,
-            active_tokens=active_tokens,
-        )
+            client=(client_id, client_secret), refresh_tokens={refresh_token: tuple(scopes)},
+            grants=grants, limits=limits, ledger=self.ledger, clock=clock, chance=chance,
+            throttle_status=throttle_status, active_tokens=active_tokens,
+        )  # fmt: skip
         organization = {"organization_id": organization_id, "name": name, "mode": mode}
         organization |= {"time_zone": time_zone, "currency_code": currency}
         self.wire = Wire(
             find=Operations(self.books, self.billing, self.catalog, organization).find,
-            limiter=self.limiter,
-            tokens=self.tokens,
-            ledger=self.ledger,
-            faults=faults or Faults(),
-            clock=clock,
-            chance=chance,
-            organization=organization,
-            latency_s=latency_s,
-            keep_bodies=keep_bodies,
-            renew=self.catalog.advance,
-        )
+            limiter=self.limiter, tokens=self.tokens, ledger=self.ledger,
+            faults=faults or Faults(), clock=clock, chance=chance, organization=organization,
+            latency_s=latency_s, keep_bodies=keep_bodies, renew=self.catalog.advance,
+        )  # fmt: skip
         self._tell_ledger()
         self.app = Starlette(
             routes=[
@@ -295,15 +290,6 @@ class Sandbox:
             return rows
 
         self.ledger.kinds = {kind: reader(kind, shelf) for kind, shelf in shelves.items()}
-        self.ledger.natural_keys = {
-            "products": lambda row: str(row["name"]),
-            "plans": lambda row: str(row["plan_code"]),
-            "items": lambda row: str(row["sku"]),
-            "customers": marker,
-            "subscriptions": lambda row: str(row["reference_id"]),
-            "invoices": lambda row: str(row["invoice_number"]),
-            "payments": lambda row: str(row["reference_number"]),
-        }
 
     async def _show_ledger(self, _: HttpRequest) -> Response:
         return _response(self.ledger.summary())
@@ -332,13 +318,6 @@ class Sandbox:
 
 
 METHODS = ("GET", "POST", "PUT", "DELETE")
-
-
-def marker(row: Row) -> str | None:
-    """The sync marker (`zs:…`) in a record's custom fields or notes, if it carries one."""
-    values = [str(entry["value"]) for entry in row["custom_fields"]] + [str(row["notes"])]
-    found = re.search(r"zs:\S+", "\n".join(values))
-    return found.group() if found else None
 
 
 def _response(body: Row, status: int = 200) -> Response:

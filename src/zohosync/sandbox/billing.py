@@ -1,4 +1,4 @@
-"""The rules of invoices, payments and subscriptions: who may be charged what, and what follows."""
+"""The rules of invoices and payments: how they are numbered, summed, changed and paid."""
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -27,10 +27,22 @@ from .limits import RefusalError, Row
 FINEST = Decimal("0.000001")
 MODES = "check cash creditcard banktransfer bankremittance autotransaction others"
 INVOICE_FILTERS = {"sent", "draft", "overdue", "paid", "partiallypaid", "void", "unpaid"}
+INVOICE_INDEXES = ("invoice_number", "customer_id", "subscription_id", "reference_number")
+PAYMENT_INDEXES = ("customer_id", "reference_number")
+LINE_NAMES = "item_id product_id name description price quantity item_total discount_amount tax_id"
 NAMES_OF_BOTH = (
     "invoice_id customer_id customer_name email due_date currency_code currency_symbol total "
     "payment_made balance credits_applied write_off_amount custom_fields created_time "
 )
+
+
+def whose(customer: Row) -> Row:
+    """What an invoice or a payment repeats of its customer."""
+    names = {
+        "customer_name": customer["display_name"],
+        "currency_symbol": customer["currency_code"],
+    }
+    return pick(customer, "customer_id email currency_code") | names
 
 
 @dataclass(slots=True)
@@ -39,49 +51,26 @@ class Billing:
 
     books: Books
     invoice_prefix: str = "INV-"
-    invoices: Shelf = field(
-        default_factory=lambda: Shelf(
-            "invoice_id", "invoice_number", "customer_id", "subscription_id", "reference_number"
-        )
-    )
-    payments: Shelf = field(
-        default_factory=lambda: Shelf("payment_id", "customer_id", "reference_number")
-    )
+    invoices: Shelf = field(default_factory=lambda: Shelf("invoice_id", *INVOICE_INDEXES))
+    payments: Shelf = field(default_factory=lambda: Shelf("payment_id", *PAYMENT_INDEXES))
     _last_number: int = 0
-
-    # --- invoices ----------------------------------------------------------------------------
 
     def create_invoice(self, call: Call) -> Reply:
         """POST /invoices: a draft, or sent at once (an e-mail) when send=true."""
-        body = call.body
-        customer = self.customer(body)
-        made_on = day(body, "date", None)
-        number = self._number(call, None)
-        fields = self._invoice_fields(body, customer, made_on, {})
-        row = self.add_invoice(call, customer, {**fields, "invoice_number": number})
+        customer = self.customer(call.body)
+        fields = self._invoice_fields(call.body, customer, day(call.body, "date", None), {})
+        fields["invoice_number"] = self._number(call, None)
+        row = self.add_invoice(call, customer, fields)
         if flag(call.query, "send", False):
             self._mail(call, row)
         return Reply(201, {"invoice": self.show_saved(row)}, row["invoice_id"])
 
     def add_invoice(self, call: Call, customer: Row, fields: Row) -> Row:
         """Put an invoice on the shelf as a draft, or in the state given."""
-        row = {
-            "invoice_id": self.books.new_id(),
-            "customer_id": customer["customer_id"],
-            "customer_name": customer["display_name"],
-            "email": customer["email"],
-            "currency_code": customer["currency_code"],
-            "currency_symbol": customer["currency_code"],
-            "subscription_id": "",
-            "state": "draft",
-            "credits_applied": NOTHING,
-            "write_off_amount": NOTHING,
-            "payment_made": NOTHING,
-            "balance": fields["total"],
-            "payments": [],
-            **fields,
-        }
-        row = self.invoices.add(self.books.fresh(call, row))
+        row = {"invoice_id": self.books.new_id(), **whose(customer), "subscription_id": ""}
+        row |= {"state": "draft", "payments": [], "balance": fields["total"]}
+        row |= dict.fromkeys(("credits_applied", "write_off_amount", "payment_made"), NOTHING)
+        row = self.invoices.add(self.books.fresh(call, row | fields))
         self._owe(row, self._owed(row))
         return row
 
@@ -95,10 +84,8 @@ class Billing:
     def update_invoice(self, call: Call) -> Reply:
         """PUT /invoices/{id}: lines are replaced; paid and void invoices are closed to it."""
         row = self.invoices.need(call.ids[0], "Invoice")
-        if self.status(row) in ("paid", "void"):
-            raise RefusalError(
-                400, 1038, f"{self.status(row).capitalize()} invoices cannot be edited."
-            )
+        if (status := self.status(row)) in ("paid", "void"):
+            raise RefusalError(400, 1038, f"{status.capitalize()} invoices cannot be edited.")
         customer = self.customer(call.body)
         if customer["customer_id"] != row["customer_id"]:
             raise RefusalError(400, 4, "Invalid value passed for customer_id")
@@ -125,15 +112,9 @@ class Billing:
             "invoice_date": row["date"],
             "status": self.status(row),
             "transaction_type": "renewal" if row["subscription_id"] else "",
-            "invoice_items": [
-                pick(line, "item_id product_id code name description price quantity item_total ")
-                | {"discount_amount": line["discount_amount"], "tax_id": line["tax_id"]}
-                for line in row["invoice_items"]
-            ],
+            "invoice_items": [pick(line, LINE_NAMES + " code") for line in row["invoice_items"]],
             "payments": [dict(payment) for payment in row["payments"]],
-            "credits": [],
-            "coupons": [],
-            "comments": [],
+            **{name: [] for name in ("credits", "coupons", "comments")},
         }
         return Reply(200, {"invoice": shown}, row["invoice_id"])
 
@@ -242,31 +223,30 @@ class Billing:
         return fields
 
     def _line(self, entry: Row, inclusive: bool, old: set[str]) -> Row:
-        item = self.books.items.rows.get(text(entry, "product_id"), {})
         given = text(entry, "product_id")
-        if not item and (given or (self.books.lines_need_product and "code" not in entry)):
+        item = self.books.items.rows.get(given, {})
+        if not item and (given or (self.books.lines_need_product and "_code" not in entry)):
             raise RefusalError(400, 1002, "Item does not exist: product_id of a line.")
         quantity = money(entry, "quantity", Decimal(1), FINEST)
         if quantity <= 0:
             raise RefusalError(400, 4, "Invalid value passed for quantity")
-        line: Row = {"item_id": text(entry, "item_id"), "product_id": text(entry, "product_id")}
+        line: Row = {"item_id": text(entry, "item_id"), "product_id": given}
         if line["item_id"] not in old:
             line["item_id"] = self.books.new_id()
-        line |= {"quantity": quantity, "code": text(entry, "code")}
+        line |= {"quantity": quantity, "code": text(entry, "_code")}
         line["name"] = text(entry, "name", item.get("name", ""))
         line["description"] = text(entry, "description", item.get("description", ""))
         line["tax_id"] = text(entry, "tax_id", item.get("tax_id", ""))
         price = money(entry, "price", item.get("rate"), FINEST)
         discount = money(entry, "discount", NOTHING)
-        return priced(
-            line, self.books.tax(line["tax_id"]), price, discount=discount, inclusive=inclusive
-        )
+        tax = self.books.tax(line["tax_id"])
+        return priced(line, tax, price, discount=discount, inclusive=inclusive)
 
     def show_saved(self, row: Row) -> Row:
         """An invoice as POST and PUT show it: invoice_number, date, last_modified_time."""
         names = "invoice_number date reference_number payment_terms is_inclusive_tax discount "
         more = "adjustment adjustment_description sub_total tax_total taxes notes terms"
-        line_names = "item_id product_id name description price quantity item_total discount_amount"
+        lines = row["invoice_items"]
         return {
             **pick(row, NAMES_OF_BOTH + names + more),
             "shipping_charge": str(row["shipping_charge"]),
@@ -275,8 +255,7 @@ class Billing:
             "is_emailed": row.get("is_emailed", False),
             "price_precision": 2,
             "invoice_items": [
-                pick(line, line_names + " tax_id tax_name tax_percentage")
-                for line in row["invoice_items"]
+                pick(line, f"{LINE_NAMES} tax_name tax_percentage") for line in lines
             ],
         }
 
@@ -300,8 +279,6 @@ class Billing:
         customer = self.books.customers.rows.get(row["customer_id"])
         if customer and more:
             customer["outstanding"] += more
-
-    # --- payments ----------------------------------------------------------------------------
 
     def create_payment(self, call: Call) -> Reply:
         """POST /payments: each part within its invoice's balance, all within the amount."""
@@ -340,27 +317,6 @@ class Billing:
         self.payments.drop(row)
         return Reply(200, {}, row["payment_id"], "The payment has been deleted.")
 
-    def refund_payment(self, call: Call) -> Reply:
-        """POST /payments/{id}/refunds: counted in the ledger."""
-        row = self.payments.need(call.ids[0], "Payment")
-        amount = money(call.body, "amount")
-        if not 0 < amount <= row["amount"] - row["amount_refunded"]:
-            raise RefusalError(400, 4, "Invalid value passed for amount")
-        self.books.ledger.refunds += 0 if call.by_hand else 1
-        self.payments.change(row, {"amount_refunded": row["amount_refunded"] + amount})
-        refund_id = self.books.new_id()
-        return Reply(201, {"refund": {"refund_id": refund_id, "amount": amount}}, refund_id)
-
-    def collect(self, call: Call) -> Reply:
-        """POST /invoices/{id}/collect: takes the balance from the customer's card; a CHARGE."""
-        row = self.invoices.need(call.ids[0], "Invoice")
-        self.books.ledger.charges += 0 if call.by_hand else 1
-        part = {"invoice_id": row["invoice_id"], "amount_applied": row["balance"]}
-        body: Row = {"customer_id": row["customer_id"], "payment_mode": "creditcard"}
-        body |= {"amount": row["balance"], "invoices": [part]}
-        made = self.create_payment(Call((), {}, body))
-        return Reply(200, made.payload, made.zoho_id)
-
     def show_payment(self, row: Row) -> Row:
         """A payment as every endpoint shows it."""
         names = "payment_id customer_id customer_name email amount amount_refunded date status "
@@ -382,14 +338,13 @@ class Billing:
         if amount <= 0:
             raise RefusalError(400, 4, "Invalid value passed for amount")
         fields: Row = {"payment_mode": mode, "amount": amount}
-        fields["date"] = day(body, "date", self.books.today()).isoformat()
+        today = before.get("date", self.books.today().isoformat())
+        fields["date"] = day(body, "date", date.fromisoformat(today)).isoformat()
         for name in ("reference_number", "description"):
             fields[name] = text(body, name, before.get(name, ""))
         fields["bank_charges"] = money(body, "bank_charges", NOTHING)
         fields["custom_fields"] = self.books.labelled(body, before.get("custom_fields", []))
-        fields |= pick(customer, "customer_id email currency_code")
-        fields["currency_symbol"] = customer["currency_code"]
-        return fields | {"customer_name": customer["display_name"]}
+        return fields | whose(customer)
 
     def _uses(self, body: Row, row: Row) -> list[tuple[str, Decimal]]:
         """What a body applies to which invoice, refused whole when one part is wrong."""
@@ -406,10 +361,8 @@ class Billing:
                 state = invoice["state"]
                 raise RefusalError(400, 24014, f"Payments cannot be applied to {state} invoices.")
             if amount <= 0 or parts[invoice_id] > invoice["balance"]:
-                number = invoice["invoice_number"]
-                raise RefusalError(
-                    400, 24016, f"The amount applied is above the balance of invoice {number}."
-                )
+                told = f"The amount applied is above the balance of {invoice['invoice_number']}."
+                raise RefusalError(400, 24016, told)
         if sum(parts.values(), NOTHING) > row["amount"]:
             raise RefusalError(400, 24017, "The amounts applied are above the payment's amount.")
         return list(parts.items())

@@ -2,7 +2,7 @@
 
 import heapq
 from calendar import monthrange
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -86,11 +86,10 @@ class Catalog:
         unit = text(body, "interval_unit", row.get("interval_unit", "months"))
         interval = whole(body, "interval", 0)
         cycles = whole(body, "billing_cycles", row.get("billing_cycles", -1))
-        if unit not in ("weeks", "months", "years") or interval < 1 or cycles == 0 or cycles < -1:
-            wrong = (
-                "interval" if interval < 1 else "billing_cycles" if cycles < 1 else "interval_unit"
-            )
-            raise RefusalError(400, 4, f"Invalid value passed for {wrong}")
+        if unit not in ("weeks", "months", "years") or interval < 1:
+            raise RefusalError(400, 4, "Invalid value passed for interval")
+        if cycles == 0 or cycles < -1:  # -1 is until cancelled
+            raise RefusalError(400, 4, "Invalid value passed for billing_cycles")
         tax_id = text(body, "tax_id", row.get("tax_id", ""))
         self.books.tax(tax_id)
         fields: Row = {"plan_code": code, "name": needed(body, "name"), "product_id": product}
@@ -126,8 +125,6 @@ class Catalog:
             row = shelf.add(self.books.fresh(call, first | fields))
         return Reply(200 if call.ids else 201, {name: shown(name, row)}, row[shelf.id_field])
 
-    # --- subscriptions -----------------------------------------------------------------------
-
     def create_subscription(self, call: Call) -> Reply:
         """POST /subscriptions: a live one raises its first invoice at once."""
         body = call.body
@@ -145,13 +142,11 @@ class Catalog:
             "status": "future",
             "starts_at": starts.isoformat(),
             "bills_from": (starts + timedelta(days=trial_days)).isoformat(),
-            "terms_billed": None,
-            "interval": code["interval"],
-            "interval_unit": code["interval_unit"],
+            **pick(code, "interval interval_unit"),
             "billing_cycles": whole(plan, "billing_cycles", code["billing_cycles"]),
             "auto_collect": flag(body, "auto_collect", True),
             "child_invoice_id": "",
-            "next_plan": None,
+            **dict.fromkeys(("terms_billed", "next_plan")),
             "plan": plan,
             **self._subscription_fields(body, {}),
         }
@@ -223,6 +218,26 @@ class Catalog:
         self._change(row, {"auto_collect": wanted})
         return self._shown(row, 200)
 
+    def refund_payment(self, call: Call) -> Reply:
+        """POST /payments/{id}/refunds: counted in the ledger."""
+        row = self.billing.payments.need(call.ids[0], "Payment")
+        amount = money(call.body, "amount")
+        if not 0 < amount <= row["amount"] - row["amount_refunded"]:
+            raise RefusalError(400, 4, "Invalid value passed for amount")
+        self.books.ledger.refunds += 0 if call.by_hand else 1
+        self.billing.payments.change(row, {"amount_refunded": row["amount_refunded"] + amount})
+        refund_id = self.books.new_id()
+        return Reply(201, {"refund": {"refund_id": refund_id, "amount": amount}}, refund_id)
+
+    def collect(self, call: Call) -> Reply:
+        """POST /invoices/{id}/collect: takes the balance from the customer's card; a CHARGE."""
+        row = self.billing.invoices.need(call.ids[0], "Invoice")
+        self.books.ledger.charges += 0 if call.by_hand else 1
+        part = {"invoice_id": row["invoice_id"], "amount_applied": row["balance"]}
+        body: Row = {"customer_id": row["customer_id"], "payment_mode": "creditcard"}
+        body |= {"amount": row["balance"], "invoices": [part]}
+        return replace(self.billing.create_payment(Call((), {}, body)), status=200)
+
     def charge(self, call: Call) -> Reply:
         """POST /subscriptions/{id}/charge: a one-time invoice, counted as a charge."""
         row = self.subscriptions.need(call.ids[0], "Subscription")
@@ -231,7 +246,9 @@ class Catalog:
             "name": text(call.body, "description", "Charge"),
             "price": money(call.body, "amount"),
         }
-        invoice = self._raise(row, self.books.today(), [{**line, "quantity": 1, "tax_id": ""}])
+        invoice = self._raise(
+            row, self.books.today(), [{**line, "quantity": 1, "tax_id": "", "_code": ""}]
+        )
         return self.billing.read_invoice(Call((invoice["invoice_id"],), {}, {}))
 
     def advance(self) -> None:
@@ -279,11 +296,11 @@ class Catalog:
         if not row.get("activated_at"):
             terms["activated_at"] = begins.isoformat()
         self._change(row, terms)
-        lines = [{**pick(plan, "name price quantity tax_id"), "code": plan["plan_code"]}]
+        lines = [{**pick(plan, "name price quantity tax_id"), "_code": plan["plan_code"]}]
         lines[0]["description"] = plan["plan_description"]
         if term == 0 and plan["setup_fee"]:
             fee = {"name": f"{plan['name']} setup fee", "price": plan["setup_fee"], "quantity": 1}
-            lines.append({**fee, "tax_id": plan["tax_id"]})
+            lines.append({**fee, "tax_id": plan["tax_id"], "_code": ""})
         invoice = self._raise(row, begins, lines)
         self._change(row, {"child_invoice_id": invoice["invoice_id"]})
 
@@ -350,8 +367,7 @@ class Catalog:
             "created_at": row["created_time"][:10],
             "interval": str(row["interval"]),
             "interval_unit": row["interval_unit"],
-            "currency_code": customer["currency_code"],
-            "currency_symbol": customer["currency_code"],
+            **dict.fromkeys(("currency_code", "currency_symbol"), customer["currency_code"]),
         }
 
     def _list_subscription(self, row: Row) -> Row:
@@ -379,27 +395,6 @@ class Catalog:
             "product_id": product,
             "product_name": self.books.products.rows[product]["name"],
             "end_of_term": row["next_plan"] is not None,
-            "addons": [],
-            "contactpersons": [],
-            "notes": [],
+            **{name: [] for name in ("addons", "contactpersons", "notes")},
         }
         return Reply(status, {"subscription": shown}, row["subscription_id"])
-
-    def list_transactions(self, call: Call) -> Listing:
-        """GET /transactions?customer_id=&filter_by=TransactionType.X: invoices and payments."""
-        wanted = call.query.get("filter_by", "").rpartition(".")[2].upper()
-        rows: list[Row] = []
-        if wanted != "PAYMENT":
-            rows += self.billing.invoices.newest(pick(dict(call.query), "customer_id"))
-        if wanted != "INVOICE":
-            rows += self.billing.payments.newest(pick(dict(call.query), "customer_id"))
-        return Listing("transactions", rows, self._show_transaction)
-
-    def _show_transaction(self, row: Row) -> Row:
-        if "payment_id" in row:
-            shown = {"transaction_id": row["payment_id"], "type": "payment"}
-            shown |= {"reference_id": row["reference_number"], "status": "success"}
-            return {**shown, "amount": str(row["amount"]), "date": row["date"]}
-        shown = {"transaction_id": row["invoice_id"], "type": "invoice"}
-        shown |= {"reference_id": row["invoice_number"], "status": self.billing.status(row)}
-        return {**shown, "amount": str(row["total"]), "date": row["date"]}

@@ -1,10 +1,12 @@
 """Who is let in: the organisation's limits, the OAuth tokens, and the ledger of all that came."""
 
 import math
+import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -42,6 +44,24 @@ class RefusalError(Exception):
         self.headers = dict(headers or {})
 
 
+def marker(row: Row) -> str:
+    """The sync marker (`zs:…`) in a record's custom fields or notes, empty without one."""
+    values = [str(entry["value"]) for entry in row["custom_fields"]] + [str(row["notes"])]
+    found = re.search(r"zs:\S+", "\n".join(values))
+    return found.group() if found else ""
+
+
+NATURAL_KEYS: dict[str, Callable[[Row], str]] = {
+    "products": itemgetter("name"),
+    "plans": itemgetter("plan_code"),
+    "items": itemgetter("sku"),
+    "customers": marker,
+    "subscriptions": itemgetter("reference_id"),
+    "invoices": itemgetter("invoice_number"),
+    "payments": itemgetter("reference_number"),
+}
+
+
 @dataclass(slots=True)
 class Request:
     """One line of the ledger: a call as it arrived, and how it was answered (status 0: not)."""
@@ -74,7 +94,6 @@ class Ledger:
     token_mints: int = 0
     largest_in_flight: int = 0
     kinds: dict[str, Callable[[], list[Row]]] = field(default_factory=dict)
-    natural_keys: dict[str, Callable[[Row], str | None]] = field(default_factory=dict)
 
     def records(self, kind: str) -> list[Row]:
         """Every record of a kind as stored, oldest first: markers, payments, status and all."""
@@ -83,7 +102,7 @@ class Ledger:
     def duplicates(self) -> dict[str, list[str]]:
         """Per kind the natural keys (or markers) that more than one record carries."""
         found: dict[str, list[str]] = {}
-        for kind, key_of in self.natural_keys.items():
+        for kind, key_of in NATURAL_KEYS.items():
             counts = Counter(key for row in self.records(kind) if (key := key_of(row)))
             found[kind] = sorted(key for key, count in counts.items() if count > 1)
         return found
