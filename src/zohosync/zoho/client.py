@@ -1,72 +1,356 @@
 """The remote as the engine sees it: perform a step, through the gate, and say what came of it."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from datetime import datetime
+from functools import partial
+from typing import Any, Protocol
+from urllib.parse import urlsplit
 
-from zohosync.core.outcome import Reply
-from zohosync.core.plan import Step
-from zohosync.core.records import Claim, Payload
+import httpx2
+
+from zohosync.clock import Clock
+from zohosync.core.plan import Create, Find, Transition, Update
+from zohosync.core.records import LIVE, UPKEEP, Candidate, Claim, Payload
+from zohosync.core.replies import (
+    Closed,
+    Found,
+    Rejected,
+    Reply,
+    Unauthorized,
+    Unusable,
+)
+from zohosync.errors import RemoteError, SettingsError
+from zohosync.zoho.answers import (
+    is_mendable,
+    moved,
+    opened,
+    page_of,
+    read_one,
+    read_page,
+    rows_of,
+    said,
+    without_token,
+    written,
+)
+from zohosync.zoho.door import (
+    Answer,
+    Call,
+    CallEnd,
+    Door,
+    Gate,
+    GateClosedError,
+    Heard,
+    OpenGate,
+    Outgoing,
+    Ticket,
+)
+from zohosync.zoho.tokens import AccessToken, NoTokenError, Secret
+from zohosync.zoho.wire import (
+    API_PATH,
+    PAGES_MAX,
+    READS_MAX,
+    WIRES,
+    LookUp,
+    Request,
+    Wire,
+    at,
+    fits,
+    list_request,
+    query_of,
+    read_request,
+    write_request,
+)
+
+__all__ = [
+    "Call", "CallEnd", "Gate", "GateClosedError", "OneToken", "OpenGate", "Remote", "Ticket",
+    "TokenSource",
+]  # fmt: skip
+
+ORGANIZATION_HEADER = "X-com-zoho-subscriptions-organizationid"
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One HTTP call that wants to leave.
+class TokenSource(Protocol):
+    """Where access tokens come from: `tokens.Tokens`, or OneToken for `login`."""
 
-    `door` is `api` or `accounts` (token mints, which have a window of their own). A `writes` call
-    of a claim is fenced by the claim's epoch; `intent` is what a create or change carries into
-    the journal.
+    async def token(self) -> AccessToken:
+        """A token that lives; raises NoTokenError, GateClosedError."""
+        ...
+
+    async def reject(self, token: AccessToken) -> None:
+        """Zoho did not take this token: never hand it out again."""
+        ...
+
+
+class OneToken:
+    """A token that is there already: for `login`, right after the exchange."""
+
+    def __init__(self, secret: Secret, api_domain: str) -> None:
+        """Neither kept nor refreshed."""
+        self._token = AccessToken(secret, api_domain)
+        self._refused = False
+
+    async def token(self) -> AccessToken:
+        """The token; raises NoTokenError once it was refused."""
+        if self._refused:
+            raise NoTokenError(Unauthorized("14", _REFUSED_NEW), _REFUSED_NEW)
+        return self._token
+
+    async def reject(self, token: AccessToken) -> None:
+        """Zoho did not take it."""
+        self._refused = token == self._token
+
+
+_REFUSED_NEW = "Zoho refused the access token that it had just given"
+
+
+class Remote:
+    """One organisation of Zoho Billing."""
+
+    def __init__(
+        self,
+        *,
+        gate: Gate,
+        tokens: TokenSource,
+        clock: Clock,
+        organization_id: str,
+        api_url: str | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        time_limit_s: float = 30.0,
+    ) -> None:
+        """`api_url` None: the address that comes with the token. Raises SettingsError."""
+        self._door = Door(gate=gate, clock=clock, transport=transport, time_limit_s=time_limit_s)
+        self._tokens = tokens
+        self._clock = clock
+        self._organization_id = organization_id
+        self._api_url = api_base(api_url) if api_url else None
+
+    async def perform(
+        self, step: Create | Update | Transition | Find, claim: Claim, lane: int
+    ) -> Reply:
+        """Make the calls of a step; every answer and every failure on the way is a Reply.
+
+        Raises only what is no answer: LeaseLostError from the gate, and the database's errors.
+        """
+        wire = WIRES[claim.ref.kind]
+        try:
+            if isinstance(step, Find):
+                return await self._find(wire, step, claim, lane)
+            return await self._write(wire, step, claim, lane)
+        except GateClosedError as closed:
+            return Closed(closed.reason, closed.retry_in_s)
+
+    async def probe(self) -> Reply:
+        """The one reading call that finds out whether a down organisation is up again."""
+        try:
+            return (await self._organizations(probe=True)).reply
+        except GateClosedError as closed:
+            return Closed(closed.reason, closed.retry_in_s)
+
+    async def organizations(self) -> list[dict[str, Any]]:
+        """The organisations that the credentials open, as Zoho describes them (`mode` included).
+
+        Raises RemoteError.
+        """
+        try:
+            heard = await self._organizations(probe=False)
+        except GateClosedError as closed:
+            raise RemoteError(f"Zoho was not asked: {closed.reason}") from None
+        found = heard.document.get("organizations")
+        if not isinstance(heard.reply, Found) or not isinstance(found, list):
+            raise RemoteError("Zoho did not list the organisations", place=said(heard.reply))
+        return [dict(each) for each in found if isinstance(each, Mapping)]
+
+    async def pages(
+        self,
+        kind: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        lane: int = UPKEEP,
+        claim: Claim | None = None,
+    ) -> AsyncGenerator[Reply]:
+        """The pages of a list as Found, in order; a reply of another type is the last.
+
+        Only the last page may be `complete`: the list was then read to its end. Raises
+        GateClosedError.
+        """
+        wire = WIRES[kind]
+        intact = True
+        for number in range(1, PAGES_MAX + 1):
+            request = list_request(wire, query or {}, number)
+            heard = await self._call(request, partial(read_page, wire), lane=lane, claim=claim)
+            if not isinstance(heard.reply, Found):
+                yield heard.reply
+                return
+            page = page_of(wire, heard.document)
+            intact = intact and heard.reply.complete and page.whole
+            yield Found(heard.reply.candidates, complete=intact and not page.more)
+            if not page.more:
+                return
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._door.aclose()
+
+    async def _write(
+        self, wire: Wire, step: Create | Update | Transition, claim: Claim, lane: int
+    ) -> Reply:
+        match step:
+            case Create():
+                read = partial(written, wire, None)
+            case Update(zoho_id=zoho_id):
+                read = partial(written, wire, zoho_id)
+            case Transition(zoho_id=zoho_id):
+                read = partial(moved, wire, zoho_id)
+        request = write_request(wire, step)
+        return (await self._call(request, read, lane=lane, claim=claim, writes=True)).reply
+
+    async def _find(self, wire: Wire, step: Find, claim: Claim, lane: int) -> Reply:
+        look = wire.look_up(step.purpose)
+        zoho_id = step.zoho_id or (step.expected.get(look.by) if look.by else None)
+        if zoho_id is not None:
+            return await self._read(wire, str(zoho_id), claim, lane)
+        lacking = [name for name in look.narrow if step.expected.get(name) in (None, "")]
+        if look.by or lacking:
+            names = ", ".join([look.by] if look.by else lacking)
+            return Unusable(f"it cannot be looked up in Zoho without its {names}")
+        listed = await self._listed(wire, look, step.expected, claim, lane)
+        if not isinstance(listed, Found):
+            return listed
+        rows = [row for row in listed.candidates if fits(look, step.expected, row.fields)]
+        full = await self._filled(wire, look, rows, claim, lane)
+        if not isinstance(full, Found):
+            return full
+        if step.hint is None or any(row.zoho_id == step.hint for row in full.candidates):
+            return Found(full.candidates, listed.complete)
+        hinted = await self._read(wire, step.hint, claim, lane)  # lists may lag behind
+        if not isinstance(hinted, Found):
+            return hinted
+        return Found((*full.candidates, *hinted.candidates), listed.complete)
+
+    async def _listed(
+        self, wire: Wire, look: LookUp, expected: Payload, claim: Claim, lane: int
+    ) -> Reply:
+        """All rows that may be it, before narrowing."""
+        if look.through is None:
+            return await self._list_to_end(wire, query_of(look, expected), claim, lane)
+        outer = WIRES[look.through.kind]
+        outer_id = at(expected, look.through.at)
+        if not outer_id:
+            return Unusable(f"it cannot be looked up in Zoho without its {outer.id_field}")
+        found = await self._read(outer, str(outer_id), claim, lane)
+        if not isinstance(found, Found):
+            return found
+        if not found.candidates:
+            return Rejected(404, "404", f"its {outer.singular} {outer_id} is not in Zoho any more")
+        try:
+            return rows_of(wire, found.candidates[0].fields.get(look.through.within))
+        except TypeError:
+            return Unusable(f"{outer.singular} {outer_id} came without {look.through.within}")
+
+    async def _list_to_end(
+        self, wire: Wire, query: Mapping[str, str], claim: Claim, lane: int
+    ) -> Reply:
+        """All rows of a list. Rows that moved between pages: read once more, then incomplete."""
+        rows: dict[str, Candidate] = {}
+        whole, torn = False, True
+        for _ in range(2):
+            rows, whole, torn = {}, False, False
+            listing = self.pages(wire.kind, query, lane=lane, claim=claim)
+            async with aclosing(listing) as pages:
+                async for reply in pages:
+                    if not isinstance(reply, Found):
+                        return reply
+                    torn = torn or any(row.zoho_id in rows for row in reply.candidates)
+                    rows.update({row.zoho_id: row for row in reply.candidates})
+                    whole = reply.complete
+            if not torn:
+                break
+        return Found(tuple(rows.values()), complete=whole and not torn)
+
+    async def _filled(
+        self, wire: Wire, look: LookUp, rows: list[Candidate], claim: Claim, lane: int
+    ) -> Reply:
+        """The rows with every field that is needed; those that lack one are read by id."""
+        short = [row for row in rows if any(name not in row.fields for name in look.needs)]
+        if len(short) > READS_MAX:
+            alike = " and ".join(look.narrow)
+            return Rejected(
+                200, "ambiguous",
+                f"{len(short)} {wire.kind} in Zoho have the same {alike}: a person must say which "
+                "is ours",
+            )  # fmt: skip
+        full: list[Candidate] = []
+        for row in rows:
+            if row not in short:
+                full.append(row)
+                continue
+            found = await self._read(wire, row.zoho_id, claim, lane)
+            if not isinstance(found, Found):
+                return found
+            full += found.candidates
+        return Found(tuple(full))
+
+    async def _read(self, wire: Wire, zoho_id: str, claim: Claim, lane: int) -> Reply:
+        read = partial(read_one, wire, zoho_id)
+        return (await self._call(read_request(wire, zoho_id), read, lane=lane, claim=claim)).reply
+
+    async def _organizations(self, *, probe: bool) -> Heard:
+        request = Request("organizations", "GET", "/organizations")
+        lane = UPKEEP if probe else LIVE
+        return await self._call(request, opened, lane=lane, claim=None, probe=probe)
+
+    async def _call(
+        self,
+        request: Request,
+        read: Callable[[Answer, datetime], Heard],
+        *,
+        lane: int,
+        claim: Claim | None,
+        writes: bool = False,
+        probe: bool = False,
+    ) -> Heard:
+        """One call with a token; once more with a new one when Zoho does not take the first."""
+        call = Call(
+            "api", request.operation, request.method, request.path, lane, claim, writes,
+            request.payload if writes else None,
+            str(request.total) if request.total is not None else None, probe,
+        )  # fmt: skip
+        for last in (False, True):
+            try:
+                token = await self._tokens.token()
+            except NoTokenError as error:
+                return Heard(error.reply)
+
+            def judged(answer: Answer, last: bool = last) -> Heard:
+                heard = read(answer, self._clock.now())
+                return heard if last or not is_mendable(heard.reply) else without_token(heard)
+
+            heard = await self._door.cross(call, self._outgoing(request, token), judged)
+            if not heard.stale_token:
+                return heard
+            await self._tokens.reject(token)
+        raise AssertionError("the last try is never stale")
+
+    def _outgoing(self, request: Request, token: AccessToken) -> Outgoing:
+        headers = {"authorization": f"Zoho-oauthtoken {token.secret.reveal()}"}
+        if self._organization_id:
+            headers[ORGANIZATION_HEADER] = self._organization_id
+        if request.body is not None:
+            headers["content-type"] = "application/json"
+        base = self._api_url or api_base(token.api_domain)
+        return Outgoing(base + request.path, headers, request.query, request.body)
+
+
+def api_base(url: str) -> str:
+    """The address that paths are appended to; a bare host gets the API's path.
+
+    Raises SettingsError for what is no http(s) address.
     """
-
-    door: str
-    operation: str
-    method: str
-    path: str
-    lane: int
-    claim: Claim | None = None
-    writes: bool = False
-    intent: Payload | None = None
-    intent_total: str | None = None
-    probe: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """Leave to make one call: it is journaled; its first byte must leave by `send_by`."""
-
-    call_id: int
-    send_by: float  # on clock.monotonic()
-    time_limit_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class CallEnd:
-    """How a call ended, for the journal: `sent` is False only when not one byte left."""
-
-    reply: Reply
-    status: int | None
-    latency_ms: float
-    sent: bool
-    quota_left: int | None = None
-
-
-class GateClosedError(Exception):
-    """The gate will not let calls leave for a while; nothing was journaled or sent."""
-
-    def __init__(self, reason: str, retry_in_s: float) -> None:
-        """`retry_in_s` seconds from now it is worth asking again."""
-        super().__init__(reason)
-        self.reason = reason
-        self.retry_in_s = retry_in_s
-
-
-class Gate(Protocol):
-    """The one door to the remote; `engine.gate` is the real one."""
-
-    async def admit(self, call: Call) -> Ticket:
-        """Wait until the call may leave. Raises GateClosedError, or LeaseLostError."""
-        ...
-
-    async def finish(self, ticket: Ticket, end: CallEnd) -> None:
-        """Journal how the call ended."""
-        ...
+    parts = urlsplit(url.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        raise SettingsError(
+            "The API's address cannot be read", place=url[:100],
+            next_step="write it as https://HOST or https://HOST/billing/v1",
+        )  # fmt: skip
+    return url.strip().rstrip("/") + (API_PATH if parts.path in ("", "/") else "")

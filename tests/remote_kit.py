@@ -1,0 +1,157 @@
+"""What the tests of the remote need: a gate that grants and remembers, a token cache in memory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import httpx2
+
+from zohosync.clock import Chance, Clock, SystemClock
+from zohosync.core.plan import Create, Find, Purpose
+from zohosync.core.records import NORMAL, Claim, Intent, Payload, Ref
+from zohosync.core.replies import Reply
+from zohosync.sandbox import Sandbox
+from zohosync.zoho.client import Call, CallEnd, Remote, Ticket
+from zohosync.zoho.tokens import Credentials, Secret, Tokens
+
+ACCOUNTS = "http://sandbox.test"
+API = "http://sandbox.test/billing/v1"
+
+
+@dataclass
+class RecordingGate:
+    """Grants every call at once; remembers calls and ends. `send_within_s` may be negative."""
+
+    clock: Clock
+    send_within_s: float = 2.0
+    time_limit_s: float = 5.0
+    calls: list[Call] = field(default_factory=list)
+    ends: list[CallEnd] = field(default_factory=list)
+
+    async def admit(self, call: Call) -> Ticket:
+        self.calls.append(call)
+        send_by = self.clock.monotonic() + self.send_within_s
+        return Ticket(len(self.calls), send_by, self.time_limit_s)
+
+    async def finish(self, ticket: Ticket, end: CallEnd) -> None:
+        self.ends.append(end)
+
+    def operations(self) -> list[str]:
+        """What left, in order."""
+        return [call.operation for call in self.calls]
+
+
+@dataclass
+class MemoryCache:
+    """The token cache of one test, on its clock; what the real one does is tested on Postgres."""
+
+    clock: Clock
+    row: dict[str, Any] = field(default_factory=dict)
+
+    async def read(self, token_key: str) -> Mapping[str, Any] | None:
+        if not self.row:
+            return None
+        return {**self.row, "good_for_s": self.row["ends_at"] - self.clock.monotonic()}
+
+    async def lease(self, token_key: str, by: str, *, lease_s: float, fresh_s: float) -> bool:
+        return not self.row or self.row["ends_at"] - self.clock.monotonic() <= fresh_s
+
+    async def save(
+        self, token_key: str, by: str, *, access_token: str, api_domain: str, good_for_s: float
+    ) -> None:
+        ends_at = self.clock.monotonic() + good_for_s
+        self.row = {"access_token": access_token, "api_domain": api_domain, "ends_at": ends_at}
+
+    async def release(self, token_key: str, by: str) -> None:
+        pass
+
+    async def invalidate(self, token_key: str, access_token: str) -> None:
+        if self.row.get("access_token") == access_token:
+            self.row = {}
+
+
+def credentials(**changes: Any) -> Credentials:
+    """The sandbox's own client."""
+    return Credentials(
+        data_center="us",
+        client_id=changes.get("client_id", "1000.CLIENT"),
+        client_secret=Secret(changes.get("client_secret", "secret")),
+        refresh_token=Secret(changes.get("refresh_token", "1000.refresh")),
+    )
+
+
+@dataclass
+class Line:
+    """A remote over the in-process sandbox, its gate, its cache and the sandbox itself."""
+
+    sandbox: Sandbox
+    gate: RecordingGate
+    cache: MemoryCache
+    tokens: Tokens
+    remote: Remote
+
+    async def perform(self, kind: str, step: Any, **about: Any) -> Reply:
+        """One step of a record of that kind."""
+        return await self.remote.perform(step, claim(kind, **about), NORMAL)
+
+    async def create(self, kind: str, payload: Payload, total: Decimal | None = None) -> Reply:
+        """Create a record."""
+        return await self.perform(kind, Create(payload, payload, total, more=False))
+
+    async def find(
+        self,
+        kind: str,
+        expected: Payload,
+        *,
+        purpose: Purpose = Purpose.VERIFY,
+        zoho_id: str | None = None,
+        hint: str | None = None,
+        total: Decimal | None = None,
+    ) -> Reply:
+        """Look a record up."""
+        return await self.perform(kind, Find(purpose, expected, total, zoho_id, hint))
+
+    async def aclose(self) -> None:
+        await self.remote.aclose()
+        await self.tokens.aclose()
+
+
+def connected(
+    *,
+    sandbox: Sandbox | None = None,
+    transport: httpx2.AsyncBaseTransport | None = None,
+    base: str = ACCOUNTS,
+    **settings: Any,
+) -> Line:
+    """A remote over the sandbox, in process unless a transport or a `base` address is given."""
+    clock = SystemClock()
+    sandbox = sandbox or Sandbox(clock=clock, chance=Chance(1), **settings)
+    if transport is None and base == ACCOUNTS:
+        transport = httpx2.ASGITransport(app=sandbox.app, raise_app_exceptions=False)
+    gate, cache = RecordingGate(clock), MemoryCache(clock)
+    tokens = Tokens(
+        credentials(), cache=cache, gate=gate, clock=clock, owner="test", accounts_url=base,
+        transport=transport,
+    )  # fmt: skip
+    remote = Remote(
+        gate=gate, tokens=tokens, clock=clock, organization_id=sandbox.organization_id,
+        api_url=base, transport=transport,
+    )  # fmt: skip
+    return Line(sandbox, gate, cache, tokens, remote)
+
+
+def claim(kind: str, key: str = "1", intent: Intent | None = None) -> Claim:
+    """A claim of a record of that kind."""
+    return Claim(
+        org_id="10001", ref=Ref(kind, key), version=1, epoch=1, priority=NORMAL,
+        claimed_at=datetime(2026, 1, 1, tzinfo=UTC), intent=intent,
+    )  # fmt: skip
+
+
+def found_ids(reply: Reply) -> list[str]:
+    """The ids of the candidates that a look-up found."""
+    candidates = getattr(reply, "candidates", None)
+    assert candidates is not None, reply
+    return [candidate.zoho_id for candidate in candidates]
