@@ -52,7 +52,7 @@ class EmbeddedPostgres:
         timeout_s: float = 120.0,
     ) -> None:
         """`timeout_s` bounds one `open`, recovery after a crash included."""
-        self.home = Home(Path(root).absolute())
+        self.home = Home(Path(root).resolve())
         self._bin_dir = bin_dir
         self._fsync = fsync
         self._timeout_s = timeout_s
@@ -73,7 +73,7 @@ class EmbeddedPostgres:
             return self.url()
         self._claim_root()
         self._closed.clear()
-        lock = self.home.lock("users.lock")
+        lock = _lock_file(self.home, "users.lock")
         try:
             fcntl.flock(lock, fcntl.LOCK_SH)  # waits while a reaper is stopping the server
             self._ensure_served()
@@ -123,14 +123,15 @@ class EmbeddedPostgres:
                     place=str(root),
                     next_step="name an empty or a new directory",
                 )
-            if self.home.data.exists() and self.home.is_fast == self._fsync:
-                made = "without" if self.home.is_fast else "with"
+            fast = (root / "no-fsync").exists()
+            if self.home.data.exists() and fast == self._fsync:
+                made = "without" if fast else "with"
                 raise EmbeddedPostgresError(
                     f"This embedded Postgres was made {made} fsync and cannot be opened otherwise",
                     place=str(root),
                     next_step="name another directory",
                 )
-            os.close(self.home.lock("users.lock"))
+            os.close(_lock_file(self.home, "users.lock"))
         except (PermissionError, FileExistsError, NotADirectoryError) as error:
             raise EmbeddedPostgresError(
                 f"The directory for the embedded Postgres cannot be used: {error.strerror}",
@@ -226,10 +227,18 @@ def find_binaries(bin_dir: Path | None) -> Path:
     return bin_dir.absolute()
 
 
+def _lock_file(home: Home, name: str) -> int:
+    """Open a lock file (closed on exec, so that no child keeps it by accident)."""
+    opened = os.open(home.root / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if (account := home.account()) is not None:
+        os.fchown(opened, account.uid, account.gid)
+    return opened
+
+
 @contextlib.contextmanager
 def _held(home: Home, name: str) -> Iterator[None]:
     """Hold a lock file for the length of a block."""
-    lock = home.lock(name)
+    lock = _lock_file(home, name)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -239,7 +248,7 @@ def _held(home: Home, name: str) -> Iterator[None]:
 
 def _is_free(home: Home, name: str) -> bool:
     """Whether nobody holds that lock file (asked for shared, so that askers never collide)."""
-    lock = home.lock(name)
+    lock = _lock_file(home, name)
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -280,7 +289,7 @@ def _read_all(source: int, timeout_s: float) -> bytes:
 def reap(root: Path, report: int, bin_dir: Path, *, fsync: bool) -> int:
     """Be the reaper: serve while anybody uses it, then stop. Returns the process's exit code."""
     home = Home(root)
-    mine = home.lock("reaper.lock")
+    mine = _lock_file(home, "reaper.lock")
     server = Postmaster(home, bin_dir, fsync=fsync)
     outcome = READY
     if not _take(mine, patience_s=2.0):  # never two: the second would start what the first stops
@@ -299,7 +308,7 @@ def reap(root: Path, report: int, bin_dir: Path, *, fsync: bool) -> int:
     os.close(report)
     if outcome != READY:
         return 1
-    users = home.lock("users.lock")
+    users = _lock_file(home, "users.lock")
     while not _take(users):
         time.sleep(POLL_S)
         if not server.is_well():

@@ -31,7 +31,6 @@ ENSURE_S = 300.0  # recovery of a big write-ahead log takes minutes; the server 
 RELAUNCH_S = 15.0  # how long processes of a killed server may hold its shared memory
 SOCKET_PATH_MAX = 103  # sockaddr_un: 108 bytes on Linux, 104 on macOS, one for the end
 LINUX = sys.platform == "linux"
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 STARTUP = struct.pack("!i", 196608) + b"user\0postgres\0database\0postgres\0\0"
 TERMINATE = b"X\0\0\0\4"
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C"}  # no PGPORT, PGDATA, TZ
@@ -63,17 +62,17 @@ class Home:
         return self.root / "postgres.log"
 
     @property
-    def is_fast(self) -> bool:
-        """Whether the cluster was made without fsync."""
-        return (self.root / "no-fsync").exists()
-
-    @property
     def socket_dir(self) -> Path:
         """Where the socket is: `root`, or a short name for it when that path is too long."""
         if len(os.fsencode(self.root / f".s.PGSQL.{PORT}")) <= SOCKET_PATH_MAX:
             return self.root
         short = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]
         return Path("/tmp") / f"zohosync-{short}"  # noqa: S108 - 0700 and its owner is checked
+
+    @property
+    def socket(self) -> Path:
+        """The socket itself."""
+        return self.socket_dir / f".s.PGSQL.{PORT}"
 
     def account(self) -> Account | None:
         """The owner of the data, `postgres` or `nobody` when we are root; else None: ourselves."""
@@ -92,20 +91,13 @@ class Home:
             next_step="run as an ordinary user, or set ZOHOSYNC_DATABASE_URL",
         )
 
-    def lock(self, name: str) -> int:
-        """Open a lock file (closed on exec, so that no child keeps it by accident)."""
-        opened = os.open(self.root / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if os.geteuid() == 0 and (account := self.account()) is not None:
-            os.fchown(opened, account.uid, account.gid)
-        return opened
-
     def answers(self) -> bool:
         """Whether a real connection gets in; a pid file or an open port proves nothing."""
         reply = b""
         try:
             with socket.socket(socket.AF_UNIX) as link:
                 link.settimeout(5.0)
-                link.connect(str(self.socket_dir / f".s.PGSQL.{PORT}"))
+                link.connect(str(self.socket))
                 link.sendall(struct.pack("!i", len(STARTUP) + 4) + STARTUP + TERMINATE)
                 while piece := link.recv(4096):
                     reply += piece
@@ -164,14 +156,14 @@ class Postmaster:
 
     def is_well(self) -> bool:
         """Whether the server lives and can be reached; cheap, connects to nothing."""
-        return self._is_running() and (self._home.socket_dir / f".s.PGSQL.{PORT}").exists()
+        return self._pid() is not None and self._home.socket.exists()
 
     def ensure(self) -> None:
         """Bring the server up and return once it answers; right after any kill -9, too."""
         began = time.monotonic()
         while not self._home.answers():
             waited_s = time.monotonic() - began
-            if not self._is_running():
+            if self._pid() is None:
                 if self._child is not None:
                     self._judge_exit(waited_s)
                 self._forget_stranger()
@@ -185,44 +177,41 @@ class Postmaster:
     def stop(self) -> None:
         """Stop the server: cleanly, else at once (the next start recovers), else by force."""
         for order, patience_s in ((signal.SIGINT, 60.0), (signal.SIGQUIT, 10.0), (9, 5.0)):
-            pid = self._child.pid if self._child is not None else self._home.postmaster_pid()
             give_up = time.monotonic() + patience_s
-            if pid is not None and self._is_running():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, order)
-            while self._is_running() and time.monotonic() < give_up:
-                time.sleep(0.01)
-            if not self._is_running():
+            if (pid := self._pid()) is None:
                 break
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, order)
+            while self._pid() is not None and time.monotonic() < give_up:
+                time.sleep(0.01)
         if self._home.socket_dir != self._home.root:
             with contextlib.suppress(OSError):
                 self._home.socket_dir.rmdir()
 
-    def _is_running(self) -> bool:
+    def _pid(self) -> int | None:
+        """The living server's process id; None when there is none."""
         if self._child is not None and self._child.poll() is None:  # poll also buries the dead
-            return True
-        return self._home.postmaster_pid() is not None
+            return self._child.pid
+        return self._home.postmaster_pid()
 
     def _lost_its_socket(self) -> bool:
         """A server that is up but whose socket file somebody cleaned away (/tmp) is deaf."""
         with contextlib.suppress(OSError):
             status = (self._home.data / "postmaster.pid").read_text().rstrip()
-            return (
-                status.endswith("ready")
-                and not (self._home.socket_dir / f".s.PGSQL.{PORT}").exists()
-            )
+            return status.endswith("ready") and not self._home.socket.exists()
         return False
 
     def _judge_exit(self, waited_s: float) -> None:
         """The server left while starting: leftovers of a killed one pass, all else is an error."""
-        with self._home.log.open("rb") as log:
-            log.seek(max(0, self._home.log.stat().st_size - 2000))
-            lines = log.read().decode(errors="replace").splitlines()
-        text = " / ".join(line for line in lines[-12:] if "FATAL" in line or "HINT" in line)
+        text = self._last_words(4)
         passing = "shared memory block" in text or "lock file" in text
         if not passing or waited_s > RELAUNCH_S:
-            raise EmbeddedPostgresError(f"Postgres left while starting: {text or lines[-1:]}")
+            raise EmbeddedPostgresError(f"Postgres left while starting: {text}")
         time.sleep(0.1)
+
+    def _last_words(self, lines: int) -> str:
+        said = self._home.log.read_text(errors="replace").splitlines()[-lines:]
+        return " / ".join(line.split("] ", 1)[-1] for line in said)  # without time and pid
 
     def _forget_stranger(self) -> None:
         """Drop a pid file whose number now belongs to another program (restarted containers).
@@ -283,11 +272,14 @@ class Postmaster:
                 log,
             ).wait()
         if made != 0:
-            said = self._home.log.read_text(errors="replace").splitlines()[-5:]
-            raise EmbeddedPostgresError(f"initdb failed: {' / '.join(said)}")
-        if not self._fsync:
-            (self._home.root / "no-fsync").touch()
+            raise EmbeddedPostgresError(f"initdb failed: {self._last_words(5)}")
+        mark = self._home.root / "no-fsync"
+        mark.unlink(missing_ok=True) if self._fsync else mark.touch()
         fresh.rename(self._home.data)
+        if self._fsync:  # else a power cut could bring the old name back, which is cleared away
+            above = os.open(self._home.root, os.O_RDONLY)
+            os.fsync(above)
+            os.close(above)
 
     def _start(self, command: list[str], log: IO[bytes], **how: Any) -> subprocess.Popen[bytes]:
         """Start one of the binaries as the account that may run it."""
@@ -311,10 +303,9 @@ class Postmaster:
         """Whether the account can reach and execute that path."""
         if self._account is None:
             return True
-        command = ["test", "-x", str(path)]
-        return not subprocess.run(
-            command, cwd="/", env=ENVIRONMENT, check=False, **self._as_account()
-        ).returncode
+        test = ["test", "-x", str(path)]
+        ran = subprocess.run(test, cwd="/", env=ENVIRONMENT, check=False, **self._as_account())
+        return ran.returncode == 0
 
     def _open_the_way(self) -> None:
         """Give the account its directories; the ones above `root` are never touched."""
@@ -386,12 +377,11 @@ class Postmaster:
 
 
 def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    with contextlib.suppress(PermissionError):  # somebody else's, and alive
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
     return True
 
 
@@ -403,7 +393,7 @@ def _die_with_parent() -> Callable[[], None] | None:
     parent = os.getpid()
 
     def ask() -> None:
-        prctl(PR_SET_PDEATHSIG, int(signal.SIGINT), 0, 0, 0)
+        prctl(1, int(signal.SIGINT), 0, 0, 0)  # PR_SET_PDEATHSIG
         if os.getppid() != parent:  # it died before we asked
             os._exit(1)
 
