@@ -192,6 +192,11 @@ class Database:
         async with _Scope(self._links, alone=True) as transaction:
             return await transaction.execute(query, **params)
 
+    async def batch(self, *calls: tuple[str, Params]) -> list[list[Row]]:
+        """The rows of several queries in a transaction of their own, in one round trip."""
+        async with _Scope(self._links, alone=True) as transaction:
+            return await transaction.batch(*calls)
+
 
 class _Links:
     """The connections of a Database: made when needed, lent to one task at a time.
