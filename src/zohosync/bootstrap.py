@@ -1,0 +1,368 @@
+"""The one composition root: from settings to a database, a project that can be read, a service."""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+from zohosync.clock import Chance, Clock
+from zohosync.core.kinds import MAPPED
+from zohosync.core.options import Secret
+from zohosync.core.plan import Policy
+from zohosync.engine.gate import Gate
+from zohosync.engine.keeper import Keeper
+from zohosync.engine.service import Service
+from zohosync.engine.worker import Worker, WorkerSettings
+from zohosync.errors import MappingError, SettingsError, ZohosyncError
+from zohosync.events import Listener
+from zohosync.settings import WHEN_GONE, Settings
+from zohosync.store.capture import Watch
+from zohosync.store.database import Database
+from zohosync.store.embedded import EmbeddedPostgres
+from zohosync.store.journal import Journal
+from zohosync.store.migrate import verify
+from zohosync.store.organizations import (
+    Presence,
+    Registered,
+    register_installation,
+    register_organization,
+)
+from zohosync.store.records import Records
+from zohosync.store.source import Source
+from zohosync.store.tokens import TokenCache
+from zohosync.zoho import tokens as oauth
+from zohosync.zoho.client import Remote
+
+__all__ = [
+    "House", "Project", "open_database", "open_project", "open_service", "policy_of", "register",
+    "texts_of", "watches_of",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project whose database is open and knows it: enough to read, mark and plan."""
+
+    settings: Settings
+    database: Database
+    org_id: str
+    installation: str
+    organization: Registered
+    records: Records
+    source: Source
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """A project with the remote and the loops: all that a working process consists of."""
+
+    project: Project
+    journal: Journal
+    gate: Gate
+    remote: Remote
+    service: Service
+
+
+@contextlib.asynccontextmanager
+async def open_database(
+    settings: Settings, *, check_schema: bool = True
+) -> AsyncIterator[Database]:
+    """The project's database: the one of the URL, else our own Postgres, up while this is open.
+
+    Raises SettingsError, DatabaseError (no way in), SchemaError (out of date; not asked with
+    `check_schema` False).
+    """
+    with contextlib.ExitStack() as stack:
+        if settings.embedded:
+            postgres = EmbeddedPostgres(settings.database.directory)
+            url = await asyncio.to_thread(postgres.open)
+            stack.callback(postgres.close)
+        else:
+            url = settings.database.url.reveal()
+        database = await Database.open(url)
+        try:
+            if check_schema:
+                await verify(database)
+            yield database
+        finally:
+            await database.close()
+
+
+async def register(
+    settings: Settings, database: Database, chance: Chance
+) -> tuple[str, Registered]:
+    """Make installation and organisation known; returns the installation's name and the latter.
+
+    Raises SettingsError (no organisation named, or registered in another mode), SchemaError (a
+    copied database).
+    """
+    installation = await register_installation(database, f"{chance.integer(0, 0xFFFF_FFFF):08x}")
+    organization = await register_organization(
+        database,
+        org_id=organization_id(settings),
+        data_center=settings.organization.data_center,
+        mode=settings.mode,
+        time_zone=settings.organization.time_zone,
+        currency=settings.organization.currency,
+        limits=settings.limits,
+        kinds=MAPPED,
+    )
+    return installation, organization
+
+
+def organization_id(settings: Settings) -> str:
+    """The organisation that the settings name. Raises SettingsError when they name none."""
+    if settings.organization.id is None:
+        raise SettingsError(
+            "No Zoho organisation is named",
+            place="[organization] id in zohosync.toml",
+            next_step="run `zohosync login`, or set ZOHOSYNC_ORGANIZATION_ID",
+        )
+    return settings.organization.id
+
+
+@contextlib.asynccontextmanager
+async def open_project(
+    settings: Settings, *, chance: Chance, kinds: tuple[str, ...] | None = None
+) -> AsyncIterator[Project]:
+    """The project with its database and the mappings of `kinds` (all that are mapped when None).
+
+    Spends no call. Raises what `open_database` and `register` raise, and MappingError.
+    """
+    async with open_database(settings) as database:
+        yield await _project(settings, database, chance, kinds)
+
+
+async def _project(
+    settings: Settings, database: Database, chance: Chance, kinds: tuple[str, ...] | None
+) -> Project:
+    installation, organization = await register(settings, database, chance)
+    worker = chance.token(f"{socket.gethostname()}-{os.getpid()}")
+    source = await Source.open(
+        database,
+        texts_of(settings, kinds),
+        installation=installation,
+        marker_field=settings.organization.marker_field,
+        time_zone=settings.organization.time_zone,
+    )
+    records = Records(
+        database,
+        org_id=organization.org_id,
+        worker=worker,
+        lease_s=settings.worker.lease_s,
+        debounce_s=settings.worker.debounce_s,
+    )
+    return Project(
+        settings, database, organization.org_id, installation, organization, records, source, worker
+    )
+
+
+@contextlib.asynccontextmanager
+async def open_service(
+    settings: Settings,
+    *,
+    clock: Clock,
+    chance: Chance,
+    tell: Listener,
+    transport: Any = None,
+    pace: float = 1.0,
+) -> AsyncIterator[House]:
+    """Everything a working process needs, built and, for a real organisation, seen to be it.
+
+    `transport` is an HTTPX transport, None the network; `pace` stretches the keeper's
+    intervals. Spends one call where the organisation is a real one. Raises what `open_project`
+    raises, SettingsError (no credentials, another organisation or mode), RemoteError.
+    """
+    credentials = credentials_of(settings)
+    async with contextlib.AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_database(settings))
+        project = await _project(settings, database, chance, None)
+        journal = Journal(
+            database,
+            org_id=project.org_id,
+            worker=project.worker,
+            time_limit_s=settings.worker.time_limit_s,
+            mint_key=credentials.token_key(),
+        )
+        gate = Gate(
+            journal,
+            clock=clock,
+            limits=settings.limits,
+            time_limit_s=settings.worker.time_limit_s,
+            send_within_s=settings.worker.send_within_s,
+            tell=tell,
+        )
+        tokens = oauth.Tokens(
+            credentials,
+            cache=TokenCache(database),
+            gate=gate,
+            clock=clock,
+            owner=project.worker,
+            accounts_url=settings.zoho.accounts_url,
+            secret_key=_secret(settings.zoho.secret_key) if settings.zoho.secret_key else None,
+            transport=transport,
+        )
+        stack.push_async_callback(tokens.aclose)
+        remote = Remote(
+            gate=gate,
+            tokens=tokens,
+            clock=clock,
+            organization_id=project.org_id,
+            api_url=settings.zoho.api_url,
+            transport=transport,
+            time_limit_s=settings.worker.time_limit_s,
+        )
+        stack.push_async_callback(remote.aclose)
+        service = _service(project, gate, remote, clock=clock, chance=chance, tell=tell, pace=pace)
+        house = House(project, journal, gate, remote, service)
+        if settings.mode != "sandbox":
+            await _see_that_it_is_it(house)
+        yield house
+
+
+def _service(
+    project: Project,
+    gate: Gate,
+    remote: Remote,
+    *,
+    clock: Clock,
+    chance: Chance,
+    tell: Listener,
+    pace: float,
+) -> Service:
+    settings = project.settings
+    presence = Presence(
+        project.database,
+        worker=project.worker,
+        org_id=project.org_id,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        version=version("zohosync"),
+    )
+    worker = Worker(
+        records=project.records,
+        source=project.source,
+        remote=remote,
+        gate=gate,
+        clock=clock,
+        chance=chance,
+        settings=WorkerSettings(
+            slots=settings.worker.slots,
+            lease_s=settings.worker.lease_s,
+            heartbeat_s=settings.worker.heartbeat_s,
+            policy=policy_of(settings, project.installation),
+            marker_field=settings.organization.marker_field,
+        ),
+        tell=tell,
+    )
+    keeper = Keeper(
+        records=project.records, presence=presence, remote=remote, clock=clock, tell=tell, pace=pace
+    )
+    return Service(gate, worker, keeper, presence, project.records, clock)
+
+
+async def _see_that_it_is_it(house: House) -> None:
+    """Ask Zoho which organisations the credentials open; SettingsError when ours is not there."""
+    found: list[dict[str, Any]] = []
+    failed: ZohosyncError | None = None
+    async with asyncio.TaskGroup() as tasks:
+        gate = tasks.create_task(house.gate.run())
+        try:
+            found = await house.remote.organizations()
+        except ZohosyncError as error:  # raised outside, where no group wraps it
+            failed = error
+        finally:
+            gate.cancel()
+    if failed is not None:
+        raise failed
+    settings, org_id = house.project.settings, house.project.org_id
+    named = {str(each.get("organization_id")): each for each in found}
+    if org_id not in named:
+        there = "; ".join(described(each) for each in found) or "none"
+        raise SettingsError(
+            f"These credentials open no organisation {org_id}",
+            place=f"there are: {there}",
+            next_step="correct [organization] id or ZOHOSYNC_ORGANIZATION_ID",
+        )
+    mode = str(named[org_id].get("mode") or "").lower()
+    if mode and mode != settings.organization.mode:
+        raise SettingsError(
+            f"Organisation {org_id} is {mode} in Zoho, but the settings say "
+            f"{settings.organization.mode}: nothing was sent to it",
+            place="[organization] mode in zohosync.toml",
+            next_step="name the organisation that you mean, or set the mode to what it is",
+        )
+
+
+def described(organization: Mapping[str, Any]) -> str:
+    """An organisation of Zoho's in a few words: id, name, mode."""
+    mode = organization.get("mode") or "mode not told"
+    return f"{organization.get('organization_id')} {organization.get('name')} ({mode})"
+
+
+def credentials_of(settings: Settings) -> oauth.Credentials:
+    """What a token refresh needs. Raises SettingsError that names what is missing."""
+    zoho = settings.zoho
+    missing = [
+        variable
+        for variable, value in (
+            ("ZOHOSYNC_CLIENT_ID", zoho.client_id),
+            ("ZOHOSYNC_CLIENT_SECRET", zoho.client_secret),
+            ("ZOHOSYNC_REFRESH_TOKEN", zoho.refresh_token),
+        )
+        if not value
+    ]
+    if missing:
+        raise SettingsError(
+            f"Zoho's credentials are not complete: {', '.join(missing)} not set",
+            place=str(settings.project),
+            next_step="run `zohosync login`, or set them in the environment",
+        )
+    return oauth.Credentials(
+        settings.organization.data_center,
+        zoho.client_id or "",
+        _secret(zoho.client_secret),
+        _secret(zoho.refresh_token),
+    )
+
+
+def _secret(secret: Secret) -> oauth.Secret:
+    return oauth.Secret(secret.reveal())
+
+
+def policy_of(settings: Settings, installation: str) -> Policy:
+    """The settings that decisions need."""
+    when_gone = {
+        kind: said.when_gone for kind, said in settings.kinds.items()
+        if said.when_gone != WHEN_GONE[0]
+    }  # fmt: skip
+    return Policy(
+        installation=installation,
+        live=settings.mode == "live",
+        max_retries=settings.worker.max_retries,
+        retry_base_s=settings.worker.retry_base_s,
+        when_gone=when_gone or None,
+    )
+
+
+def texts_of(settings: Settings, kinds: tuple[str, ...] | None = None) -> dict[str, str]:
+    """The SELECT of each mapped kind. Raises MappingError for a file that cannot be read."""
+    texts = {}
+    for kind, said in settings.kinds.items():
+        if kinds is not None and kind not in kinds:
+            continue
+        try:
+            texts[kind] = said.mapping.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise MappingError(f"It cannot be read: {error}", place=str(said.mapping)) from None
+    return texts
+
+
+def watches_of(settings: Settings) -> list[Watch]:
+    """The watches of the project, each with the priority that its kind has unless it says one."""
+    return [Watch(**asdict(watch)) for watch in settings.watches if watch.kind in settings.kinds]
