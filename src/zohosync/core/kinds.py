@@ -164,6 +164,7 @@ CUSTOMERS = Kind(
     ),
     marker="notes",
     somebody=(("email", "display_name"),),
+    always=("display_name", "email"),
     new_priority=LIVE,
 )
 SUBSCRIPTIONS = Kind(

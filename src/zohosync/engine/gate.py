@@ -141,6 +141,7 @@ class Gate:
 
     async def run(self) -> None:
         """Let waiting calls leave until cancelled."""
+        self._closing = False
         while True:
             await self._news.wait()
             self._news.clear()
