@@ -82,6 +82,8 @@ async def connect(address: Address) -> tuple[Connection, bool]:
 
     A pooler makes up the process id that it gives to a client, so the two differ. Behind one,
     nothing may stay in the session; on a direct connection the time limits are set once.
+    Statements are prepared on neither: a pooler forbids it, and for our queries it was measured to
+    gain nothing (single-row update 0.63 against 0.67 ms, claim 1.6 against 1.6 ms).
     Raises DatabaseUnavailableError, DatabaseLoginError, DatabaseError (too old).
     """
     try:
