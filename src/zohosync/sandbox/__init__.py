@@ -242,16 +242,7 @@ class Sandbox:
             latency_s=latency_s, keep_bodies=keep_bodies, renew=self.catalog.advance,
         )  # fmt: skip
         self._tell_ledger()
-        self.app = Starlette(
-            routes=[
-                Mount("/billing/v1", app=self.wire.api),
-                Mount("/oauth", app=self.wire.oauth),
-                Route("/_sandbox/ledger", self._show_ledger),
-                Route("/_sandbox/faults", self._set_faults, methods=["POST"]),
-                Route("/_sandbox/tokens/{act}", self._end_tokens, methods=["POST"]),
-                Route("/_sandbox/records/{path:path}", self._records, methods=[*METHODS]),
-            ]
-        )
+        self.app = self._application()
 
     def set_faults(self, faults: Faults) -> None:
         """Replace the script of trouble."""
@@ -268,6 +259,18 @@ class Sandbox:
         if told.get("code"):
             raise ValueError(f"{method} {path} by hand: {told['code']} {told['message']}")
         return told
+
+    def _application(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Mount("/billing/v1", app=self.wire.api),
+                Mount("/oauth", app=self.wire.oauth),
+                Route("/_sandbox/ledger", self._show_ledger),
+                Route("/_sandbox/faults", self._set_faults, methods=["POST"]),
+                Route("/_sandbox/tokens/{act}", self._end_tokens, methods=["POST"]),
+                Route("/_sandbox/records/{path:path}", self._records, methods=[*METHODS]),
+            ]
+        )
 
     def _tell_ledger(self) -> None:
         books, billing, catalog = self.books, self.billing, self.catalog

@@ -301,14 +301,14 @@ class Wire:
         entry.code = 0
         if isinstance(reply, Listing):
             payload = page(reply, call.query, self.clock.monotonic(), fault)
-            told = {"code": 0, "message": "success", **payload}
-            return as_json(200, told, self.limiter.headers())
-        entry.zoho_id = reply.zoho_id
-        self.ledger.deletions += entry.method == "DELETE"
-        told = {"code": 0, "message": reply.message, **reply.payload}
+            status, told = 200, {"code": 0, "message": "success", **payload}
+        else:
+            entry.zoho_id, status = reply.zoho_id, reply.status
+            self.ledger.deletions += entry.method == "DELETE"
+            told = {"code": 0, "message": reply.message, **reply.payload}
         if self.keep_bodies:
             entry.body, entry.reply = call.body, told
-        return as_json(reply.status, told, self.limiter.headers())
+        return as_json(status, told, self.limiter.headers())
 
     def _trouble_before(self, fault: Fault, act: Callable[[], Answer]) -> Answer:
         match fault.what:
