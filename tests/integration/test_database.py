@@ -1,8 +1,6 @@
 """The door to Postgres: types, transactions, trouble in plain words, poolers."""
 
 import asyncio
-import re
-import socket
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -10,47 +8,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from conftest import Cluster
 from zohosync.errors import (
-    CommitUnknownError,
     DatabaseError,
-    DatabaseLoginError,
-    DatabaseUnavailableError,
-    SettingsError,
 )
-from zohosync.store import database as door
 from zohosync.store.database import Database, jsonb, query_text
-from zohosync.store.migrate import verify
-
-SECRET = "hunter2"
-
-
-@pytest.fixture
-def queries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of queries of the tests' own, beside ours."""
-    real = door._query
-    for name, text in {
-        "put": "insert into kept (number, what) values (%(number)s, %(what)s)",
-        "all_kept": "-- 100 %%\nselect number, what from kept order by number",
-        "lock_kept": "select number from kept for update",
-        "slow": "select pg_sleep(%(seconds)s)",
-        "break": "select 1 / %(number)s",
-    }.items():
-        (tmp_path / f"{name}.sql").write_text(text)
-
-    def query(name: str) -> bytes:
-        own = tmp_path / f"{name}.sql"
-        return own.read_bytes() if own.exists() else real(name)
-
-    monkeypatch.setattr(door, "_query", query)
-    return tmp_path
-
-
-@pytest.fixture
-async def kept(database: Database, queries: Path) -> Database:
-    async with database.transaction() as transaction:
-        await transaction.execute_sql("create table kept (number int primary key, what jsonb)")
-    return database
 
 
 async def numbers(database: Database) -> list[int]:
@@ -285,53 +246,6 @@ async def test_a_cancelled_transaction_leaves_nothing_and_frees_its_place(
     await one.close()
 
 
-async def test_connections_that_died_while_idle_are_replaced_unseen(
-    kept: Database, database_url: str
-) -> None:
-    async def touch() -> None:
-        await kept.fetch("all_kept")
-
-    await asyncio.gather(*(touch() for _ in range(8)))
-    kill_others(database_url)
-    await asyncio.gather(*(touch() for _ in range(8)))
-
-
-def kill_others(url: str) -> None:
-    with psycopg.connect(url, autocommit=True) as other:
-        other.execute(
-            "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
-            " where datname = current_database() and pid <> pg_backend_pid()"
-        )
-
-
-async def test_a_connection_lost_in_a_transaction_is_an_error_that_asks_for_another_try(
-    kept: Database, database_url: str
-) -> None:
-    async def lose() -> None:
-        async with kept.transaction() as transaction:
-            await transaction.fetch("all_kept")
-            kill_others(database_url)
-            await transaction.execute("put", number=1, what=None)
-
-    with pytest.raises(DatabaseUnavailableError, match="lost during the query put") as caught:
-        await lose()
-    assert caught.value.retryable
-    assert await numbers(kept) == []
-
-
-async def test_a_connection_lost_at_commit_is_not_called_a_failure_nor_a_success(
-    kept: Database, database_url: str
-) -> None:
-    async def lose() -> None:
-        async with kept.transaction() as transaction:
-            await transaction.execute("put", number=1, what=None)
-            kill_others(database_url)
-
-    with pytest.raises(CommitUnknownError, match="being committed"):
-        await lose()
-    assert await numbers(kept) == []
-
-
 async def test_virtual_time_is_what_the_database_tells(database_url: str) -> None:
     instant = datetime(2031, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
     virtual = await Database.open(database_url, now=lambda: instant)
@@ -360,82 +274,6 @@ async def test_under_virtual_time_transactions_never_overlap(
     expected = [f"{name} {what}" for name in "abc" for what in ("begins", "ends")]
     assert events == expected
     await virtual.close()
-
-
-async def test_eight_clients_work_through_a_transaction_pooler(
-    kept: Database, pgbouncer_url: str
-) -> None:
-    clients = [await Database.open(pgbouncer_url, connections=3) for _ in range(8)]
-
-    async def work(client: Database, number: int) -> None:
-        for step in range(10):
-            async with client.transaction() as transaction:
-                await transaction.execute("put", number=number * 100 + step, what={"a": [step]})
-                await transaction.batch(("lock_kept", {}), ("all_kept", {}))
-            await client.fetch("all_kept")
-
-    await verify(clients[0])
-    await asyncio.gather(*(work(client, number) for number, client in enumerate(clients)))
-    assert len(await numbers(kept)) == 80
-    for client in clients:
-        await client.close()
-
-
-@pytest.mark.parametrize(
-    ("url", "says"),
-    [
-        ("", "No database is named"),
-        (f"mysql://root:{SECRET}@localhost/shop", "not with mysql://"),
-        (f"postgresql+psycopg://u:{SECRET}@localhost/shop", r"not with postgresql\+psycopg://"),
-        (f"postgresql://u:{SECRET}@@host/shop", "cannot be read"),
-        (f"postgresql://u:{SECRET}/x@host/shop", "cannot be read"),
-        (f"postgresql://u:{SECRET}%zz@host/shop", "cannot be read"),
-        (f"just words {SECRET}", "cannot be read"),
-        (f"postgresql://u:{SECRET}@localhost:99999/shop", None),
-        (f"postgresql://u:{SECRET}@no-such-host.invalid/shop", "host name is not known"),
-    ],
-)
-async def test_a_wrong_url_says_what_is_wrong_and_never_the_password(
-    url: str, says: str | None
-) -> None:
-    with pytest.raises((SettingsError, DatabaseUnavailableError)) as caught:
-        await Database.open(url)
-    told = str(caught.value)
-    assert SECRET not in told
-    assert re.search(says or "", told), told
-
-
-async def test_a_dead_database_is_called_that() -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-        with pytest.raises(DatabaseUnavailableError, match="No database answers") as caught:
-            await Database.open(f"postgresql://u:{SECRET}@127.0.0.1:{port}/shop")
-    assert f"postgresql://u@127.0.0.1:{port}/shop" in str(caught.value)
-    assert SECRET not in str(caught.value)
-
-
-async def test_no_such_database_and_no_such_user_are_told_apart(database_url: str) -> None:
-    with pytest.raises(DatabaseLoginError, match="no database of that name"):
-        await Database.open(re.sub(r"@/\w+", "@/nowhere", database_url))
-    with pytest.raises(DatabaseLoginError, match="does not know that user"):
-        await Database.open(database_url.replace("postgres@/", "stranger@/"))
-
-
-async def test_a_wrong_password_is_told_and_not_shown(
-    embedded_cluster: Cluster, database_url: str
-) -> None:
-    access = embedded_cluster.postgres.home.data / "pg_hba.conf"
-    access.write_text("local all clerk scram-sha-256\n" + access.read_text())
-    embedded_cluster.admin.execute("create role clerk login password 'right'")
-    embedded_cluster.admin.execute("select pg_reload_conf()")
-    url = database_url.replace("postgres@/", "clerk:{}@/")
-    await (await Database.open(url.format("right"))).close()
-    for password in (SECRET, ""):
-        with pytest.raises(DatabaseLoginError, match="refused the password") as caught:
-            await Database.open(url.format(password))
-        assert SECRET not in str(caught.value)
-    embedded_cluster.admin.execute("drop role clerk")
 
 
 async def test_every_query_of_ours_is_a_file_and_reads_as_it_is_sent() -> None:
