@@ -17,6 +17,9 @@ from zohosync.store.database import Database, Transaction
 READ_LIMIT_S = 30.0
 """How long one read of a mapping may take."""
 
+KEY_LIMIT = 200
+"""Characters of a key that a record may have (as core.mapping.key_fault)."""
+
 
 @dataclass(frozen=True, slots=True)
 class MappedKind:
@@ -29,8 +32,11 @@ class MappedKind:
 
 
 def cleaned(text: str) -> str:
-    """The SELECT without its closing semicolon."""
-    return re.sub(r";\s*(--[^\n]*\s*)*\Z", "", text.rstrip()).rstrip()
+    """The SELECT without its closing semicolon and what follows that."""
+    return _ENDING.sub("", text).rstrip()
+
+
+_ENDING = re.compile(r";(?:[\s;]|--[^\n]*(?:\n|\Z)|/\*(?:(?!\*/).)*\*/)*\Z", re.DOTALL)
 
 
 class Source:
