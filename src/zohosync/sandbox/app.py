@@ -17,8 +17,9 @@ from starlette.types import Receive, Scope, Send
 from zohosync.clock import Chance, Clock
 
 from .books import Call, Listing, Reply
-from .limits import Ledger, Limiter, RefusalError, Request, Row, Tokens
+from .limits import INVALID_CODE, Ledger, Limiter, RefusalError, Request, Row, Tokens
 
+TOKEN_OPERATION = "POST /oauth/v2/token"
 TRANSPORT = "zohosync.transport"
 ORGANIZATION_HEADER = b"x-com-zoho-subscriptions-organizationid"
 HTML_PAGE = b"<html><head><title>502 Bad Gateway</title></head><body>Zoho is busy.</body></html>"
@@ -83,6 +84,8 @@ class Faults:
         for index, fault in enumerate(self.script):
             if not fnmatchcase(operation, fault.operation) or fault.contains.encode() not in body:
                 continue
+            if operation == TOKEN_OPERATION and "/oauth" not in fault.operation:
+                continue  # "*" and "POST *" mean the API; the accounts server is named
             self._seen[index] += 1
             first = fault.nth or (None if fault.rate else 1)
             hit = self._chance.random() < fault.rate if fault.rate else False
@@ -210,12 +213,15 @@ class Wire:
         content = await read_body(receive)
         told = scope["query_string"].decode("latin-1") + "&" + content.decode("utf-8", "replace")
         form = dict(parse_qsl(told))
-        entry = self._log("POST /oauth/v2/token", scope["method"], scope["path"], {})
+        entry = self._log(TOKEN_OPERATION, scope["method"], scope["path"], {})
         host = dict(scope["headers"]).get(b"host", b"localhost").decode("latin-1")
         fault = self.faults.take(entry.operation, content)
         entry.fault = fault.what if fault else None
         if scope["method"] != "POST":
             answer = Answer(405, HTML_PAGE, {"content-type": "text/html"})
+        elif fault and fault.what in ("rate_limit", "unauthorized", "refused_200"):
+            throttled = fault.what == "rate_limit"
+            answer = as_json(*(self.tokens.throttle() if throttled else (200, INVALID_CODE)))
         elif fault and fault.what in BEFORE:
             answer = self._trouble_before(fault, lambda: Answer(200, b""))
         else:

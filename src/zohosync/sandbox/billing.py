@@ -31,7 +31,7 @@ INVOICE_INDEXES = ("invoice_number", "customer_id", "subscription_id", "referenc
 PAYMENT_INDEXES = ("customer_id", "reference_number")
 LINE_NAMES = "item_id product_id name description price quantity item_total discount_amount tax_id"
 NAMES_OF_BOTH = (
-    "invoice_id customer_id customer_name email due_date currency_code currency_symbol total "
+    "invoice_id customer_id customer_name due_date currency_code total "
     "payment_made balance credits_applied write_off_amount custom_fields created_time "
 )
 
@@ -107,7 +107,7 @@ class Billing:
         """GET /invoices/{id}: number, invoice_date, updated_time, and the payments."""
         row = self.invoices.need(call.ids[0], "Invoice")
         shown = {
-            **pick(row, NAMES_OF_BOTH + "updated_time"),
+            **pick(row, NAMES_OF_BOTH + "updated_time email currency_symbol"),
             "number": row["invoice_number"],
             "invoice_date": row["date"],
             "status": self.status(row),

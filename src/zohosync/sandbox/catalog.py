@@ -150,8 +150,7 @@ class Catalog:
             "plan": plan,
             **self._subscription_fields(body, {}),
         }
-        if row["auto_collect"] and not call.by_hand:
-            self.books.ledger.charges += 1
+        self.books.ledger.charges += bool(row["auto_collect"] and not call.by_hand)
         row = self.subscriptions.add(self.books.fresh(call, row))
         self._advance(row)
         return self._shown(row, 201)
@@ -166,12 +165,14 @@ class Catalog:
         plan = self._plan(call.body, row["plan"])
         fields = self._subscription_fields(call.body, row)
         auto_collect = flag(call.body, "auto_collect", row["auto_collect"])
-        if auto_collect and not row["auto_collect"] and not call.by_hand:
-            self.books.ledger.charges += 1
+        new = auto_collect and not row["auto_collect"]
+        self.books.ledger.charges += new and not call.by_hand
         postponed = flag(call.body, "end_of_term", False)
         fields |= {"next_plan": plan} if postponed else {"plan": plan, "next_plan": None}
         self._change(row, {**fields, "auto_collect": auto_collect})
-        return self._shown(row, 200)
+        reply = self._shown(row, 200)
+        del reply.payload["subscription"]["customer"]["customer_id"]  # PUT alone leaves it out
+        return reply
 
     def read_subscription(self, call: Call) -> Reply:
         """GET /subscriptions/{id}."""
@@ -213,9 +214,8 @@ class Catalog:
     def set_auto_collect(self, call: Call) -> Reply:
         """POST /subscriptions/{id}/autocollect: switching it on is a charge in the ledger."""
         row = self.subscriptions.need(call.ids[0], "Subscription")
-        wanted = flag(call.body, "auto_collect", False)
-        self.books.ledger.charges += 1 if wanted and not call.by_hand else 0
-        self._change(row, {"auto_collect": wanted})
+        self._change(row, {"auto_collect": flag(call.body, "auto_collect", False)})
+        self.books.ledger.charges += row["auto_collect"] and not call.by_hand
         return self._shown(row, 200)
 
     def refund_payment(self, call: Call) -> Reply:

@@ -15,6 +15,7 @@ from zohosync.clock import Chance, Clock
 Row = dict[str, Any]
 FULL_ACCESS = "ZohoSubscriptions.fullaccess.all"
 MINT_WINDOW_S = 600.0
+INVALID_CODE = {"error": "invalid_code"}
 TOKEN_LIFE_S = 3600
 
 MINUTE_TEXT = (
@@ -294,7 +295,6 @@ class Tokens:
         throttle_status: int,
         active_tokens: int,
     ) -> None:
-        self.throttled = 0
         self._ledger = ledger
         self._client = client
         self._refresh = dict(refresh_tokens)
@@ -332,6 +332,12 @@ class Tokens:
         if FULL_ACCESS not in access.scopes and scope not in access.scopes:
             raise RefusalError(401, 57, "You are not authorized to perform this operation")
 
+    def throttle(self) -> tuple[int, dict[str, Any]]:
+        """The refusal of a token for asking too often."""
+        told = "You have made too many requests continuously. Please try again after some time."
+        error = {"error": "Access Denied", "error_description": told, "status": "failure"}
+        return self._throttle_status, error
+
     def revoke(self) -> None:
         """A person revokes the connection: no refresh token works any more, nor any access."""
         self._refresh.clear()
@@ -344,7 +350,7 @@ class Tokens:
     def _redeem(self, code: str, api_domain: str) -> tuple[int, dict[str, Any]]:
         grant = self._grants.pop(code, None)
         if grant is None or self._clock.monotonic() > self._started + grant.life_s:
-            return 200, {"error": "invalid_code"}
+            return 200, INVALID_CODE
         refresh_token = self._chance.token("1000.refresh")
         self._refresh[refresh_token] = grant.scopes
         more = {"refresh_token": refresh_token, "scope": " ".join(grant.scopes)}
@@ -355,20 +361,14 @@ class Tokens:
     ) -> tuple[int, dict[str, Any]]:
         scopes = self._refresh.get(refresh_token)
         if scopes is None:
-            return 200, {"error": "invalid_code"}
+            return 200, INVALID_CODE
         moment = self._clock.monotonic()
         minted = self._minted.setdefault(refresh_token, deque())
         while minted and minted[0] <= moment - MINT_WINDOW_S:
             minted.popleft()
         limit = self._limits.mints_per_10_min
         if limit is not None and len(minted) >= limit:
-            self.throttled += 1
-            return self._throttle_status, {
-                "error": "Access Denied",
-                "error_description": "You have made too many requests continuously. "
-                "Please try again after some time.",
-                "status": "failure",
-            }
+            return self.throttle()
         minted.append(moment)
         self._ledger.token_mints += 1
         token = self._chance.token("1000.access")
