@@ -102,7 +102,7 @@ async def test_plans_are_found_by_code_and_not_by_id() -> None:
     async with talking() as talk:
         code = await talk.plan("Fibre 100/50 ü", tax_id=await talk.tax())
         reply = await talk.client.get("/billing/v1/plans/Fibre%20100%2F50%20%C3%BC")
-        assert reply.status_code == 404 or reply.json()["plan"]["plan_code"] == code
+        assert reply.json()["plan"]["plan_code"] == code
         assert (await talk.refused("GET /plans/4600000000000000065"))[0] == 404
 
 
@@ -111,6 +111,7 @@ async def test_plans_are_found_by_code_and_not_by_id() -> None:
     [
         ({"billing_cycles": 0}, 4),
         ({"interval": 0}, 4),
+        ({"interval": 10**12}, 4),
         ({"interval_unit": "fortnights"}, 4),
         ({"product_id": "460"}, 1002),
         ({"tax_id": "460"}, 4),

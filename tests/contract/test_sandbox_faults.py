@@ -238,3 +238,19 @@ async def test_over_a_real_socket_connections_end_without_a_byte_or_with_a_reset
         assert reply.status_code == 201
         assert (await client.get("/_sandbox/ledger")).json()["records"]["customers"] == 3
     assert sandbox.limiter.in_flight == 0
+
+
+async def test_what_goes_wrong_while_serving_comes_out_as_it_was() -> None:
+    sandbox = Sandbox(clock=SystemClock(), chance=Chance(1))
+    with pytest.raises(LookupError, match="mine"):
+        async with serving(sandbox):
+            raise LookupError("mine")
+
+
+async def test_one_address_for_each_that_serves() -> None:
+    one, two = (Sandbox(clock=SystemClock(), chance=Chance(1)) for _ in range(2))
+    async with serving(one) as first, serving(two) as second:
+        assert first != second
+        async with httpx2.AsyncClient() as client:
+            for url in (first, second):
+                assert (await client.get(f"{url}/_sandbox/ledger")).json()["calls"] == 0

@@ -123,7 +123,7 @@ async def test_wrong_paths_and_methods_and_bodies_are_refused() -> None:
         assert (await talk.refused("GET /nothing"))[0] == 404
         assert (await talk.refused("GET /payments"))[0] == 405
         assert await talk.refused("GET /customers/4600000000000009999") == (404, 1002)
-        for content in (b"{", b"[]", b'"text"', b"\xff\xfe"):
+        for content in (b"{", b"[]", b'"text"', b"\xff\xfe", b'{"a":' * 50_000):
             reply = await talk.client.post("/billing/v1/customers", content=content)
             assert (reply.status_code, reply.json()["code"]) == (400, 4)
 
@@ -218,7 +218,8 @@ async def test_the_ledger_tells_what_was_asked_and_accepted() -> None:
         assert told["by_status"] == {"201": 2, "400": 1}
         assert told["records"]["customers"] == 2
         assert told["duplicates"]["customers"] == ["zs:home:7"]
-        first = talk.sandbox.ledger.calls("POST /customers")[0]
+        first, _, refused = talk.sandbox.ledger.calls("POST /customers")
+        assert (refused.body, refused.code) == ({"display_name": "X"}, 6)
         assert (first.zoho_id, first.status, first.code) == (ann, 201, 0)
         assert first.at == talk.clock.now()
 

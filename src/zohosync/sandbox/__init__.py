@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
+from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
 import simplejson
@@ -69,7 +70,7 @@ class Operations:
                 if all(want in (None, part) for want, part in pairs):
                     if candidate:
                         raise RefusalError(405, 5, "The HTTP method is not allowed for this URL.")
-                    return known, tuple(part for want, part in pairs if want is None)
+                    return known, tuple(unquote(part) for want, part in pairs if want is None)
         raise RefusalError(404, 5, "Invalid URL Passed")
 
     def _table(self, billing: Billing, catalog: Catalog) -> dict[str, Rule]:
@@ -356,22 +357,22 @@ class _QuietServer(uvicorn.Server):
 async def serving(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """Serve on a real socket while the block runs; gives the URL with the real port."""
     config = uvicorn.Config(
-        sandbox.app,
-        http=DroppableProtocol,
-        ws="none",
-        lifespan="off",
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=1,
-    )
+        sandbox.app, http=DroppableProtocol, ws="none", lifespan="off", log_level="warning",
+        access_log=False, timeout_graceful_shutdown=1,
+    )  # fmt: skip
     server = _QuietServer(config)
     listener = socket.create_server((host, port))
+    raised: Exception | None = None
     async with asyncio.TaskGroup() as group:
         group.create_task(server.serve(sockets=[listener]))
         try:
             yield f"http://{host}:{listener.getsockname()[1]}"
+        except Exception as error:  # noqa: BLE001  # it leaves as it is, not in a group
+            raised = error
         finally:
             server.should_exit = True
+    if raised is not None:
+        raise raised
 
 
 async def serve(

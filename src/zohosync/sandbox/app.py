@@ -190,7 +190,8 @@ class Wire:
     async def api(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The API, mounted at /billing/v1."""
         content = await read_body(receive)
-        method, path = scope["method"], scope["path"].partition("/billing/v1")[2]
+        raw_path = scope.get("raw_path") or scope["path"].encode()  # an id may hold %2F
+        method, path = scope["method"], raw_path.decode("latin-1").partition("/billing/v1")[2]
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         entry = self._log(f"{method} {path}", method, path, query)
         self.catch_up()
@@ -272,7 +273,9 @@ class Wire:
                 call = replace(call, hide_s=fault.seconds or 60.0)
 
             def act() -> Answer:
-                return self._act(operation, replace(call, body=_body(content)), entry, fault)
+                body = _body(content)
+                entry.body = body if self.keep_bodies else None
+                return self._act(operation, replace(call, body=body), entry, fault)
 
             if fault and fault.what in BEFORE:
                 answer = self._trouble_before(fault, act)
@@ -283,7 +286,8 @@ class Wire:
             answer = act()
         except RefusalError as refusal:
             entry.code = refusal.code
-            told = {"code": refusal.code, "message": refusal.message}
+            told: Row = {"code": refusal.code, "message": refusal.message}
+            entry.reply = told if self.keep_bodies else None
             return as_json(refusal.status, told, refusal.headers), 0.0
         answer = self._trouble_after(fault, answer) if fault else answer
         return answer, (fault.seconds or 30.0) if fault and fault.what == "slow" else 0.0
@@ -312,8 +316,7 @@ class Wire:
             entry.zoho_id, status = reply.zoho_id, reply.status
             self.ledger.deletions += entry.method == "DELETE"
             told = {"code": 0, "message": reply.message, **reply.payload}
-        if self.keep_bodies:
-            entry.body, entry.reply = call.body, told
+        entry.reply = told if self.keep_bodies else None
         return as_json(status, told, self.limiter.headers())
 
     def _trouble_before(self, fault: Fault, act: Callable[[], Answer]) -> Answer:
@@ -368,7 +371,7 @@ def _body(content: bytes) -> Row:
         return {}
     try:
         body = simplejson.loads(content, use_decimal=True)
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         raise RefusalError(400, 4, "The body is not well formed JSON.") from fault
     if not isinstance(body, dict):
         raise RefusalError(400, 4, "The body must be a JSON object.")

@@ -161,9 +161,9 @@ def money(body: Row, name: str, default: Decimal | None = None, places: Decimal 
 
 
 def whole(body: Row, name: str, default: Any) -> int:
-    """A whole number."""
+    """A whole number of at most four digits."""
     value = body.get(name, default)
-    if isinstance(value, bool) or not str(value).lstrip("-").isdigit():
+    if isinstance(value, bool) or not re.fullmatch(r"-?[0-9]{1,4}", str(value)):
         raise RefusalError(400, 4, f"Invalid value passed for {name}")
     return int(value)
 

@@ -86,7 +86,7 @@ class Catalog:
         unit = text(body, "interval_unit", row.get("interval_unit", "months"))
         interval = whole(body, "interval", 0)
         cycles = whole(body, "billing_cycles", row.get("billing_cycles", -1))
-        if unit not in ("weeks", "months", "years") or interval < 1:
+        if unit not in ("weeks", "months", "years") or not 1 <= interval <= 999:
             raise RefusalError(400, 4, "Invalid value passed for interval")
         if cycles == 0 or cycles < -1:  # -1 is until cancelled
             raise RefusalError(400, 4, "Invalid value passed for billing_cycles")
