@@ -89,7 +89,7 @@ class Records:
             limit=limit,
             priorities=list(priorities),
         )
-        claims = [_claim(self._org_id, row) for row in rows]
+        claims = [claim_of(self._org_id, row) for row in rows]
         due = {Ref(row["kind"], row["key"]): row["due_at"] for row in rows}
         return sorted(claims, key=lambda claim: (-claim.priority, due[claim.ref]))
 
@@ -272,7 +272,8 @@ _INTENT_STATES = {
 }
 
 
-def _claim(org_id: str, row: Mapping[str, Any]) -> Claim:
+def claim_of(org_id: str, row: Mapping[str, Any]) -> Claim:
+    """A row of claim_records or read_known as a claim."""
     intent = None
     if row["intent_id"] is not None and row["intent_operation"] is not None:
         intent = Intent(

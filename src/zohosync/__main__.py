@@ -1,0 +1,5 @@
+"""`python -m zohosync` is the command."""
+
+from zohosync.cli import main
+
+main()

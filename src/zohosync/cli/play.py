@@ -1,0 +1,115 @@
+"""The verbs that need nothing of yours: demo and sandbox."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zohosync.cli.screen import (
+    HERE,
+    INTERRUPTED,
+    OK,
+    AsJson,
+    ProjectDir,
+    Screen,
+    settings_of,
+    stopping,
+)
+
+if TYPE_CHECKING:
+    from zohosync.sandbox import Sandbox
+
+
+def demo(
+    project: ProjectDir = HERE,
+    speed: Annotated[
+        float, typer.Option(min=1.0, max=1_000.0, help="Times faster than real time.")
+    ] = 60.0,
+    directory: Annotated[
+        Path | None, typer.Option(help="Where its database is kept; a temporary place without.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the directory afterwards.")] = False,
+    json: AsJson = False,
+) -> int:
+    """Sync a sample book into a pretend Zoho, with trouble on the way. Ends by itself."""
+    from zohosync.demo import show
+
+    del project
+    return show.run(as_json=json, speed=speed, directory=directory, keep=keep)
+
+
+def sandbox(  # noqa: PLR0917 - options are not positional on a command line
+    project: ProjectDir = HERE,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any that is free.")] = 8470,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    limits: Annotated[
+        str, typer.Option(help="Its limits: standard or premium as Zoho's plans, or none.")
+    ] = "premium",
+    seed: Annotated[int | None, typer.Option(help="The same seed makes the same ids.")] = None,
+    json: AsJson = False,
+) -> int:
+    """Be a pretend Zoho Billing on a port, until stopped; nothing is kept.
+
+    Prints the environment that points a project at it.
+    """
+    screen = Screen(json)
+    return asyncio.run(_sandbox(screen, project, host=host, port=port, plan=limits, seed=seed))
+
+
+async def _sandbox(
+    screen: Screen, project: Path, *, host: str, port: int, plan: str, seed: int | None
+) -> int:
+    from zohosync.clock import Chance, SystemClock
+    from zohosync.errors import SettingsError
+    from zohosync.sandbox import Sandbox, SandboxLimits, serving
+    from zohosync.settings import FILE
+
+    limits = {
+        "standard": SandboxLimits(in_flight=5, per_day=1_000),
+        "premium": SandboxLimits(),
+        "none": SandboxLimits.lifted(),
+    }
+    if plan not in limits:
+        raise SettingsError(f"--limits is {plan!r}: it must be one of {', '.join(limits)}")
+    zone, currency = "UTC", "ZAR"
+    if (project / FILE).is_file():  # as the project says, so that its days and money agree
+        organization = settings_of(project).organization
+        zone, currency = organization.time_zone, organization.currency or currency
+    pretend = Sandbox(
+        clock=SystemClock(), chance=Chance(seed), limits=limits[plan], time_zone=zone,
+        currency=currency,
+    )  # fmt: skip
+    stop = asyncio.Event()
+    with stopping(stop, lambda _: None) as signals:
+        try:
+            async with serving(pretend, host, port) as url:
+                _announce(screen, pretend, url)
+                await stop.wait()
+        except OSError as error:
+            raise SettingsError(
+                f"The sandbox cannot listen there: {error.strerror}",
+                place=f"{host}:{port}",
+                next_step="choose another --port (0: any that is free)",
+            ) from None
+    return INTERRUPTED if "SIGINT" in signals else OK
+
+
+def _announce(screen: Screen, pretend: "Sandbox", url: str) -> None:
+    environment = {
+        "ZOHOSYNC_API_URL": url,
+        "ZOHOSYNC_ACCOUNTS_URL": url,
+        "ZOHOSYNC_ORGANIZATION_ID": pretend.organization_id,
+        "ZOHOSYNC_CLIENT_ID": pretend.client_id,
+        "ZOHOSYNC_CLIENT_SECRET": pretend.client_secret,
+        "ZOHOSYNC_REFRESH_TOKEN": pretend.refresh_token,
+    }
+    screen.line(f"A pretend Zoho Billing listens on {url}; what it holds is forgotten at its end.")
+    screen.line("Point a project at it, in another terminal:")
+    screen.line()
+    for name, value in environment.items():
+        screen.line(f"export {name}={value}")
+    screen.line()
+    screen.line(f"Its ledger of everything it ever accepted: {url}/_sandbox/ledger")
+    screen.next_step("in the project folder: zohosync migrate, zohosync backfill")
+    screen.result({"url": url, "environment": environment})

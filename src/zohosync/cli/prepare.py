@@ -1,0 +1,279 @@
+"""The verbs that set up: init, login, migrate, check."""
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zohosync.cli.screen import HERE, OK, AsJson, ProjectDir, Screen, settings_of
+
+if TYPE_CHECKING:
+    from zohosync.settings import Settings
+
+Target = Annotated[Path, typer.Argument(metavar="DIR", show_default=False)]
+DataCenter = Annotated[str | None, typer.Option("--data-center", help="us, eu, in, au, …")]
+
+
+def init(
+    directory: Target,
+    plan: Annotated[
+        str | None, typer.Option(help="Limits: standard, premium, guide or custom.")
+    ] = None,
+    data_center: DataCenter = None,
+    organization: Annotated[str | None, typer.Option(help="The organisation's id.")] = None,
+    json: AsJson = False,
+) -> int:
+    """Write a commented starter project: zohosync.toml and mapping/*.sql."""
+    from zohosync.core.governor import PLANS
+    from zohosync.errors import SettingsError
+    from zohosync.settings import CUSTOM, DATA_CENTERS, FILE, UNLIMITED, load
+
+    screen = Screen(json)
+    plans = (*(name for name in PLANS if name != UNLIMITED), CUSTOM)
+    for option, value, names in (
+        ("--plan", plan, plans), ("--data-center", data_center, DATA_CENTERS),
+    ):  # fmt: skip
+        if value is not None and value not in names:
+            raise SettingsError(f"{option} is {value!r}: it must be one of {', '.join(names)}")
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise SettingsError(
+            "There is something there already",
+            place=str(directory),
+            next_step="name a directory that is new or empty",
+        )
+    if screen.live and not json:
+        plan = plan or _asked("Which plan's limits", plans, "standard")
+        data_center = data_center or _asked("Which data centre", DATA_CENTERS, "us")
+    written = _copy_starter(directory)
+    file = directory / FILE
+    _set(file, "organization", {"data_center": data_center, "id": organization})
+    _set(file, "limits", {"plan": plan})
+    load(directory)
+    for name in written:
+        screen.line(f"wrote {directory / name}")
+    screen.next_step(
+        f"edit mapping/*.sql to read your tables, then: cd {directory}; zohosync check"
+    )
+    screen.result({"directory": str(directory), "files": written})
+    return OK
+
+
+def _asked(what: str, names: tuple[str, ...], default: str) -> str:
+    while True:
+        said = str(typer.prompt(f"{what} ({', '.join(names)})", default=default, err=True))
+        if said in names:
+            return said
+
+
+def _copy_starter(directory: Path) -> list[str]:
+    from importlib.resources import files
+
+    starter = files("zohosync").joinpath("templates")
+    (directory / "mapping").mkdir(parents=True, exist_ok=True)
+    written = []
+    for folder in ("", "mapping"):
+        place = starter.joinpath(folder) if folder else starter
+        for source in sorted(place.iterdir(), key=lambda each: each.name):
+            if source.is_file():
+                name = f"{folder}/{source.name}" if folder else source.name
+                (directory / name).write_bytes(source.read_bytes())
+                written.append(name)
+    (directory / ".gitignore").write_text(".zohosync/\n", encoding="utf-8")
+    return [*written, ".gitignore"]
+
+
+def _set(file: Path, section: str, values: dict[str, str | None]) -> None:
+    """Put values into a section of a TOML file, where they stand or stood commented out."""
+    text = file.read_text(encoding="utf-8")
+    for name, value in values.items():
+        if value is None:
+            continue
+        quoted = _quoted(value)
+        start = re.search(rf"^\[{section}\][ \t]*$", text, re.MULTILINE)
+        if start is None:
+            text += f"\n[{section}]\n{name} = {quoted}\n"
+            continue
+        end = re.search(r"^\[", text[start.end() :], re.MULTILINE)
+        stop = start.end() + end.start() if end else len(text)
+        body = text[start.end() : stop]
+        pattern = re.compile(rf'^(?:# *)?{name} *= *("[^"\n]*"|[\w.-]+)', re.MULTILINE)
+        line = f"{name} = {quoted}"
+        if pattern.search(body):
+            body = pattern.sub(line.replace("\\", "\\\\"), body, count=1)
+        else:
+            body = f"\n{line}{body}"
+        text = text[: start.end()] + body + text[stop:]
+    file.write_text(text, encoding="utf-8")
+
+
+def migrate(project: ProjectDir = HERE, json: AsJson = False) -> int:
+    """Bring our schema and the triggers on the watched tables up to date."""
+    return asyncio.run(_migrate(Screen(json), settings_of(project)))
+
+
+async def _migrate(screen: Screen, settings: "Settings") -> int:
+    from zohosync.bootstrap import open_database, register, watches_of
+    from zohosync.clock import Chance, SystemClock
+    from zohosync.store.capture import install_watches
+    from zohosync.store.migrate import migrate as apply
+
+    async with open_database(settings, check_schema=False) as database:
+        screen.line(f"database {database.place}")
+        applied = await apply(database)
+        screen.line(f"schema: {', '.join(applied) or 'up to date'}")
+        done = await install_watches(database, watches_of(settings), clock=SystemClock())
+        for each in done:
+            screen.line(each)
+        if not done:
+            screen.line(f"watches: {len(watches_of(settings))} in place, nothing to do")
+        org_id = settings.organization.id
+        if org_id is not None:
+            await register(settings, database, Chance())
+            screen.line(f"organisation {org_id} ({settings.mode}) is known here")
+    if org_id is None:
+        screen.next_step("zohosync login (or zohosync sandbox, to try), then zohosync migrate")
+    else:
+        screen.next_step("zohosync backfill --dry-run")
+    screen.result({"applied": applied, "watches": done, "organization": org_id})
+    return OK
+
+
+def login(
+    project: ProjectDir = HERE,
+    data_center: DataCenter = None,
+    organization: Annotated[str | None, typer.Option(help="Choose this organisation's id.")] = None,
+    json: AsJson = False,
+) -> int:
+    """Get Zoho's permission once: shows the clicks, exchanges the code, keeps the secret.
+
+    Client id, client secret and code are asked for (or read from standard input, a line each).
+    The secret goes to .zohosync/secrets.toml, which only you can read.
+    """
+    screen = Screen(json)
+    flags = {"organization.data_center": data_center, "organization.id": organization}
+    return asyncio.run(_login(screen, settings_of(project, flags)))
+
+
+async def _login(screen: Screen, settings: "Settings") -> int:
+    from zohosync.clock import SystemClock
+    from zohosync.settings import FILE
+    from zohosync.zoho.client import OneToken, OpenGate, Remote
+    from zohosync.zoho.tokens import Secret, exchange_code
+    from zohosync.zoho.wire import DATA_CENTERS, SCOPES
+
+    clock, center = SystemClock(), settings.organization.data_center
+    screen.line(f"Data centre {center}. In a browser, as a user who may see all of Zoho Billing:")
+    screen.line(f"1. open {DATA_CENTERS[center].console}")
+    screen.line("2. Self Client → Create (once) → Client Secret: copy the id and the secret")
+    screen.line("3. Generate Code → paste this as the scope, choose 10 minutes, any description:")
+    screen.line()
+    screen.line(",".join(SCOPES), style="bold")
+    screen.line()
+    screen.line("4. Create → choose the organisation → copy the code, and paste it here at once")
+    client_id = _read_line("Client id", hidden=False)
+    client_secret = Secret(_read_line("Client secret (not shown)", hidden=True))
+    code = Secret(_read_line("Code (not shown)", hidden=True))
+    minted = await exchange_code(
+        code,
+        data_center=center,
+        client_id=client_id,
+        client_secret=client_secret,
+        clock=clock,
+        accounts_url=settings.zoho.accounts_url,
+    )
+    remote = Remote(
+        gate=OpenGate(clock),
+        tokens=OneToken(minted.secret, minted.api_domain or DATA_CENTERS[center].api),
+        clock=clock,
+        organization_id="",
+        api_url=settings.zoho.api_url,
+    )
+    try:
+        found = await remote.organizations()
+    finally:
+        await remote.aclose()
+    chosen = _choose(screen, found, settings)
+    org_id = str(chosen["organization_id"])
+    assert minted.refresh_token is not None
+    file = _keep_secrets(
+        settings.project,
+        {
+            "client_id": client_id,
+            "client_secret": client_secret.reveal(),
+            "refresh_token": minted.refresh_token.reveal(),
+        },
+    )
+    _set(settings.project / FILE, "organization", {"id": org_id, "data_center": center})
+    screen.line(f"wrote {file} (only you can read it), and the organisation into {FILE}")
+    mode = str(chosen.get("mode") or "").lower()
+    if mode and mode != settings.organization.mode:
+        screen.line(
+            f"Organisation {org_id} is {mode}; {FILE} says {settings.organization.mode}: zohosync "
+            "will not run until they agree",
+            style="yellow",
+        )
+    screen.next_step("zohosync migrate")
+    screen.result({"organization": org_id, "mode": mode or None, "data_center": center})
+    return OK
+
+
+def _read_line(what: str, *, hidden: bool) -> str:
+    """A value from the keyboard, or a line of standard input. Raises SettingsError when empty."""
+    from zohosync.errors import SettingsError
+
+    if sys.stdin.isatty():
+        value = str(typer.prompt(what, hide_input=hidden, err=True))
+    else:
+        value = sys.stdin.readline()
+    if not value.strip():
+        raise SettingsError(f"{what} is empty", next_step="give id, secret and code, a line each")
+    return value.strip()
+
+
+def _choose(screen: Screen, found: list[dict[str, Any]], settings: "Settings") -> dict[str, Any]:
+    """The organisation to work for: the one named, the only one, or the one that is picked."""
+    from zohosync.bootstrap import described
+    from zohosync.errors import SettingsError
+
+    screen.line("These credentials open:")
+    for number, each in enumerate(found, 1):
+        screen.line(f"  {number}. {described(each)}")
+    named = settings.organization.id
+    match = [each for each in found if str(each.get("organization_id")) == named]
+    if match:
+        return match[0]
+    if len(found) == 1 and named is None:
+        return found[0]
+    if not found or not sys.stdin.isatty():
+        what = f"They open no organisation {named}" if named else "No organisation is chosen"
+        raise SettingsError(
+            what,
+            place="there are: " + ("; ".join(described(each) for each in found) or "none"),
+            next_step="name one with --organization, and a fresh code",
+        )
+    numbers = tuple(str(number) for number in range(1, len(found) + 1))
+    return found[int(_asked("Which one", numbers, "1")) - 1]
+
+
+def _keep_secrets(project: Path, values: dict[str, str]) -> Path:
+    """Write the protected file, never readable by others, not even for a moment."""
+    from zohosync.settings import SECRETS_FILE
+
+    file = project / SECRETS_FILE
+    file.parent.mkdir(exist_ok=True)
+    (file.parent / ".gitignore").write_text("*\n", encoding="utf-8")
+    lines = [f"{name} = {_quoted(value)}" for name, value in values.items()]
+    text = "# Written by `zohosync login`. Nobody else may read it.\n[zoho]\n" + "\n".join(lines)
+    draft = file.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)
+    draft.write_text(text + "\n", encoding="utf-8")
+    draft.replace(file)
+    return file
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

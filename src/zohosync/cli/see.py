@@ -1,0 +1,371 @@
+"""The verbs that look: status, why, logs, settings."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zohosync.cli.screen import (
+    FAILED,
+    HERE,
+    OK,
+    AsJson,
+    ProjectDir,
+    Screen,
+    instant,
+    kinds_of,
+    settings_of,
+)
+
+if TYPE_CHECKING:
+    from zohosync.settings import Settings
+
+STATUSES = (
+    "synced", "pending", "syncing", "retrying", "waiting", "uncertain", "failed", "skipped",
+)  # fmt: skip
+Kind = Annotated[str, typer.Argument(metavar="KIND", show_default=False)]
+Key = Annotated[str, typer.Argument(metavar="KEY", show_default=False)]
+
+
+def status(project: ProjectDir = HERE, json: AsJson = False) -> int:
+    """How many of each kind stand where, what holds the rest up, and who works on it."""
+    return asyncio.run(_status(Screen(json), settings_of(project)))
+
+
+async def _status(screen: Screen, settings: "Settings") -> int:
+    from zohosync.bootstrap import open_database, organization_id
+    from zohosync.store.history import History
+
+    async with open_database(settings) as database:
+        org_id = organization_id(settings)
+        history = History(database, org_id)
+        organization = await history.organization()
+        if organization is None:
+            screen.line(f"Organisation {org_id} is not known in this database yet.")
+            screen.next_step("zohosync migrate")
+            screen.result({"organization": org_id, "known": False, "kinds": {}})
+            return OK
+        counts = await history.counts()
+        progress = await history.progress()
+        reasons = await history.reasons()
+        workers = await history.workers()
+        alive = await history.alive()
+    kinds: dict[str, dict[str, int]] = {kind: {} for kind in settings.kinds}
+    for row in counts:
+        kinds.setdefault(row["kind"], {})[row["status"]] = row["records"]
+    marked = {kind: found.get("marked", 0) for kind, found in progress.by_kind.items()}
+    seen = [status for status in STATUSES if any(status in found for found in kinds.values())]
+    rows = [
+        (kind, *(found.get(name, 0) for name in seen), marked.get(kind, 0))
+        for kind, found in kinds.items()
+    ]
+    _say_organization(screen, organization, settings)
+    screen.table(("kind", *seen, "marked"), rows)
+    for reason in reasons:
+        screen.line(
+            f"{reason['records']:,} {reason['kind']} {reason['status']}: {reason['reason']} "
+            f"(like {reason['sample_key']})",
+            style=None if reason["status"] == "waiting" else "red",
+        )
+    screen.line(_workers_line(workers, alive))
+    nothing = not counts and not progress.moving
+    screen.next_step(
+        "zohosync backfill --dry-run"
+        if nothing
+        else _next_of(organization, progress.moving, alive, reasons, settings)
+    )
+    screen.result(
+        {
+            "organization": org_id, "known": True, "mode": organization["mode"],
+            "paused": organization["paused"], "paused_kinds": organization["paused_kinds"],
+            "closed_for_s": organization["closed_for_s"],
+            "calls_today": organization["calls_today"],
+            "limits": settings.limits_plan, "kinds": kinds, "marked": marked,
+            "moving": progress.moving, "reasons": reasons, "workers": len(alive),
+        }
+    )  # fmt: skip
+    return OK
+
+
+def _say_organization(
+    screen: Screen, organization: Mapping[str, Any], settings: "Settings"
+) -> None:
+    from zohosync.core.figures import span_words
+
+    per_day = settings.limits.per_day
+    of = f" of {per_day:,}" if per_day else ""
+    screen.line(
+        f"Organisation {organization['org_id']} ({organization['mode']}), limits "
+        f"{settings.limits_plan}: {organization['calls_today']:,}{of} calls today"
+    )
+    if organization["paused"]:
+        screen.line(f"Paused: {organization['paused']}", style="red")
+    closed_s = organization["closed_for_s"]
+    if closed_s is not None and closed_s > 0:
+        why = organization["closed_reason"]
+        screen.line(f"Closed for {span_words(closed_s)}: {why}", style="yellow")
+    paused = [kind for kind in organization["paused_kinds"] if kind in settings.kinds]
+    if paused:
+        screen.line(f"Paused kinds: {', '.join(paused)}", style="yellow")
+
+
+def _workers_line(workers: Sequence[Mapping[str, Any]], alive: Sequence[Mapping[str, Any]]) -> str:
+    if not workers:
+        return "No worker is running."
+    named = ", ".join(str(row["worker"]) for row in alive[:4])
+    silent = len(workers) - len(alive)
+    gone = f"; {silent} went silent" if silent else ""
+    return f"{len(alive)} workers alive{': ' + named if named else ''}{gone}"
+
+
+def _next_of(
+    organization: Mapping[str, Any],
+    moving: int,
+    alive: Sequence[Any],
+    reasons: Sequence[Mapping[str, Any]],
+    settings: "Settings",
+) -> str:
+    if organization["paused"]:
+        return "mend what is named above (zohosync login), then zohosync resume KIND"
+    if any(kind in settings.kinds for kind in organization["paused_kinds"]):
+        return "zohosync resume KIND opens a kind"
+    if moving and not alive:
+        return "zohosync run"
+    if reasons:
+        return f"zohosync why {reasons[0]['kind']} {reasons[0]['sample_key']}"
+    return "nothing: all is in step" if not moving else "wait, or zohosync status again"
+
+
+def why(kind: Kind, key: Key, project: ProjectDir = HERE, json: AsJson = False) -> int:
+    """Why one record stands where it does: state, attempts, what it waits for, its last calls."""
+    settings = settings_of(project)
+    kinds_of([kind], _all_kinds())
+    return asyncio.run(_why(Screen(json), settings, kind, key))
+
+
+async def _why(screen: Screen, settings: "Settings", kind: str, key: str) -> int:
+    from zohosync.bootstrap import open_database, organization_id
+    from zohosync.core.records import Ref
+    from zohosync.store.history import History
+
+    ref = Ref(kind, key)
+    async with open_database(settings) as database:
+        history = History(database, organization_id(settings))
+        record = await history.record(ref)
+        if record is not None:
+            chain = await history.chain(ref)
+            attempts = await history.logs(kind, key, limit=5)
+            calls = await history.calls(kind, key, limit=5)
+    if record is None:
+        return await _unknown(screen, settings, ref)
+    screen.line(_standing(record))
+    for text in (*_details(record), *_causes(chain)):
+        screen.line(f"  {text}")
+    _say_attempts(screen, attempts)
+    _say_calls(screen, calls)
+    screen.next_step(_advice(record, chain))
+    known = {name: value for name, value in record.items() if name not in ("payload", "identity")}
+    screen.result(
+        {"known": True, "record": known, "chain": chain, "attempts": attempts, "calls": calls}
+    )
+    return OK
+
+
+async def _unknown(screen: Screen, settings: "Settings", ref: Any) -> int:
+    """Say of a record that is not known whether the mapping has such a row at all."""
+    from zohosync.bootstrap import open_project
+    from zohosync.clock import Chance
+
+    row = None
+    if ref.kind in settings.kinds:
+        async with open_project(settings, chance=Chance(), kinds=(ref.kind,)) as project:
+            row = (await project.source.desired([ref]))[ref]
+    fault = row.faults[0].message if row is not None and row.faults else None
+    if row is None:
+        screen.line(f"{ref} is not known, and its mapping returns no such row.")
+        screen.next_step("see that the key is the `key` of the mapping, as text")
+    else:
+        screen.line(f"{ref} is not known yet: its row is there, but nothing has marked it.")
+        if fault:
+            screen.line(f"  it would fail: {fault}", style="red")
+        screen.next_step(f"zohosync backfill {ref.kind}")
+    screen.result({"known": False, "row": row is not None, "fault": fault})
+    return FAILED
+
+
+def _standing(record: Mapping[str, Any]) -> str:
+    linked = f"Zoho {record['zoho_id']}" if record["zoho_id"] else "not in Zoho"
+    state = f", {record['remote_state']} there" if record["remote_state"] else ""
+    return f"{record['kind']} {record['key']}: {record['status']} ({linked}{state})"
+
+
+def _details(record: Mapping[str, Any]) -> list[str]:
+    """What is to be said of the record itself."""
+    from zohosync.core.figures import span_words
+
+    behind = record["version"] - record["synced_version"]
+    texts = [
+        f"version {record['version']}, " + (f"{behind} changes behind" if behind else "in step")
+    ]
+    if record["marked"]:
+        texts.append("a change of it is not folded yet")
+    if record["attempts"]:
+        texts.append(f"{record['attempts']} failed attempts")
+    if record["due_in_s"] is not None and record["status"] not in ("synced", "skipped", "failed"):
+        due_s = record["due_in_s"]
+        texts.append("due now" if due_s <= 0 else f"due in {span_words(due_s)}")
+    if record["lease_worker"]:
+        texts.append(f"under way at {record['lease_worker']}")
+    if record["error_message"]:
+        where = f" [{record['error_field']}]" if record["error_field"] else ""
+        code = f" (code {record['error_code']})" if record["error_code"] else ""
+        texts.append(f"{record['error_class']}{where}: {record['error_message']}{code}")
+    if record["intent_operation"]:
+        texts.append(
+            f"open intent: {record['intent_operation']} sent at {instant(record['intent_at'])}, "
+            f"ended {record['intent_outcome'] or 'unknown'}; it is looked for in Zoho before "
+            "anything else is done"
+        )
+    if record["kind_paused"] or record["paused"]:
+        texts.append(f"paused: {record['paused'] or 'its kind'}")
+    if record["closed_for_s"] is not None and record["closed_for_s"] > 0:
+        texts.append(f"Zoho is closed for {span_words(record['closed_for_s'])}")
+    return texts
+
+
+def _causes(chain: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What it waits for, link by link, down to the root cause."""
+    texts = []
+    for child, parent in pairwise(chain):
+        needs = " or ".join(child["waiting_needs"] or [])
+        why = f": {parent['error_message']}" if parent["error_message"] else ""
+        there = f"{parent['kind']} {parent['key']}"
+        to_be = f" to be {needs}" if needs else ""
+        texts.append(f"waits for {there}{to_be}, which is {parent['status']}{why}")
+    last = chain[-1] if chain else None
+    if last is not None and last["waiting_kind"] and last["status"] == "waiting":
+        texts.append(f"waits for {last['waiting_kind']} {last['waiting_key']}, which is not known")
+    return texts
+
+
+def _advice(record: Mapping[str, Any], chain: Sequence[Mapping[str, Any]]) -> str:
+    root = chain[-1] if chain else record
+    if len(chain) > 1 and root["status"] in ("failed", "skipped", "uncertain"):
+        return f"mend {root['kind']} {root['key']}: zohosync why {root['kind']} {root['key']}"
+    if record["paused"] or record["kind_paused"]:
+        return f"zohosync resume {record['kind']}"
+    match record["status"]:
+        case "failed":
+            return (
+                "mend the row or the mapping (a change of the row wakes it), or "
+                f"zohosync retry {record['kind']} {record['key']}"
+            )
+        case "synced" | "skipped":
+            return "nothing: it rests until its row changes"
+        case "uncertain":
+            return "wait: it is looked for in Zoho, at the latest 30 minutes after the call"
+        case _:
+            return "wait, with `zohosync run` running"
+
+
+def _say_attempts(screen: Screen, attempts: Sequence[Mapping[str, Any]]) -> None:
+    rows = [
+        (
+            instant(each["created_at"]), each["step"], each["result"], each["calls"],
+            each["duration_ms"], each["error_message"] or "",
+        )
+        for each in attempts
+    ]  # fmt: skip
+    if rows:
+        screen.table(("attempt at (UTC)", "step", "result", "calls", "ms", "what was wrong"), rows)
+
+
+def _say_calls(screen: Screen, calls: Sequence[Mapping[str, Any]]) -> None:
+    rows = [
+        (
+            instant(each["started_at"]), f"{each['method']} {each['path']}", each["status"] or "",
+            each["code"] or "", each["outcome"] or "no outcome", each["latency_ms"] or "",
+        )
+        for each in calls
+    ]  # fmt: skip
+    if rows:
+        screen.table(("call at (UTC)", "call", "status", "code", "outcome", "ms"), rows)
+
+
+def logs(  # noqa: PLR0917 - options are not positional on a command line
+    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", show_default=False)] = None,
+    key: Annotated[str | None, typer.Argument(metavar="[KEY]", show_default=False)] = None,
+    project: ProjectDir = HERE,
+    calls: Annotated[bool, typer.Option("--calls", help="HTTP calls instead of attempts.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at the most.")] = 50,
+    json: AsJson = False,
+) -> int:
+    """The newest attempts, or calls, of all records, of a kind or of one record."""
+    settings = settings_of(project)
+    if kind is not None:
+        kinds_of([kind], _all_kinds())
+    return asyncio.run(_logs(Screen(json), settings, kind, key, calls=calls, limit=limit))
+
+
+async def _logs(
+    screen: Screen, settings: "Settings", kind: str | None, key: str | None, *, calls: bool,
+    limit: int,
+) -> int:  # fmt: skip
+    from zohosync.bootstrap import open_database, organization_id
+    from zohosync.store.history import History
+
+    async with open_database(settings) as database:
+        history: History = History(database, organization_id(settings))
+        found = await (history.calls if calls else history.logs)(kind, key, limit=limit)
+    if calls:
+        _say_calls(screen, [{**row, "path": _whose(row)} for row in found])
+    else:
+        _say_attempts(screen, [{**row, "step": f"{_name(row)} {row['step']}"} for row in found])
+    if not found:
+        screen.line("nothing yet")
+    screen.next_step("zohosync why KIND KEY" if found else "zohosync run")
+    screen.result({"calls" if calls else "attempts": found})
+    return OK
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return f"{row['kind']} {row['key']}"
+
+
+def _whose(row: Mapping[str, Any]) -> str:
+    return f"{row['path']}  {_name(row)}" if row["kind"] else str(row["path"])
+
+
+def _all_kinds() -> tuple[str, ...]:
+    from zohosync.core.kinds import KINDS
+
+    return tuple(KINDS)
+
+
+def settings(project: ProjectDir = HERE, json: AsJson = False) -> int:
+    """Every setting in force and where it came from; secrets are masked. Asks nobody."""
+    screen = Screen(json)
+    found = settings_of(project)
+    rows = [(each.name, each.shown, each.source) for each in found.origins]
+    for kind, said in found.kinds.items():
+        rows.append((f"kinds.{kind}.mapping", _below(said.mapping, project), "project"))
+    rows.append(("mode in force", found.mode, "organization.mode and zoho.api_url"))
+    screen.table(("setting", "value", "from"), rows)
+    for note in found.notes:
+        screen.line(f"note: {note}", style="yellow")
+    screen.next_step("zohosync check")
+    screen.result(
+        {
+            "settings": [{"name": n, "value": v, "source": s} for n, v, s in rows],
+            "mode": found.mode,
+            "notes": list(found.notes),
+        }
+    )
+    return OK
+
+
+def _below(path: Path, project: Path) -> str:
+    return str(path.relative_to(project)) if path.is_relative_to(project) else str(path)

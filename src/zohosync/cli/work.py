@@ -1,0 +1,375 @@
+"""The verbs that work: run, backfill, retry, pause, resume."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zohosync.cli.screen import (
+    HERE,
+    INTERRUPTED,
+    OK,
+    AsJson,
+    Kinds,
+    ProjectDir,
+    Screen,
+    Told,
+    kinds_of,
+    settings_of,
+    stopping,
+)
+
+if TYPE_CHECKING:
+    from zohosync.bootstrap import House
+    from zohosync.engine.passes import Look
+    from zohosync.settings import Settings
+    from zohosync.store.history import History
+
+LOOK_EVERY_S = 1.0
+
+
+def run(
+    project: ProjectDir = HERE,
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="Stop when nothing is left that moves by itself.")
+    ] = False,
+    slots: Annotated[
+        int | None, typer.Option(help="Records worked on at once; the limits hold regardless.")
+    ] = None,
+    json: AsJson = False,
+) -> int:
+    """Work: bring what changed into step, until stopped.
+
+    The first Ctrl-C or SIGTERM lets what is under way come to its end (at most 35 s) and loses
+    nothing; a second one ends at once, and is safe too.
+    """
+    screen = Screen(json)
+    settings = settings_of(project, {"worker.slots": slots})
+    return asyncio.run(_run(screen, settings, until_idle=until_idle))
+
+
+async def _run(screen: Screen, settings: "Settings", *, until_idle: bool) -> int:
+    from zohosync.bootstrap import open_service
+    from zohosync.clock import Chance, SystemClock
+    from zohosync.store.history import History
+
+    clock, told = SystemClock(), Told(screen)
+    stop = asyncio.Event()
+    with stopping(stop, screen.line) as signals:
+        async with open_service(settings, clock=clock, chance=Chance(), tell=told) as house:
+            history = History(house.project.database, house.project.org_id)
+            screen.line(
+                f"Working on organisation {house.project.org_id} ({settings.mode}) as "
+                f"{house.project.worker}, limits {settings.limits_plan}"
+            )
+            _warn_of_paused(screen, house.project.organization.paused_kinds, settings.kinds)
+            await _work(screen, house, history, stop, until_idle=until_idle)
+            summary = await _summary(history, told)
+    return _said(screen, summary, signals)
+
+
+def _said(screen: Screen, summary: dict[str, Any], signals: Sequence[str]) -> int:
+    summary["stopped_by"] = signals[0] if signals else None
+    screen.line(
+        f"{summary['attempts']:,} attempts, {summary['calls']:,} calls; "
+        f"{summary['failed']:,} failed, {summary['waiting']:,} waiting, "
+        f"{summary['moving']:,} still on their way"
+    )
+    if summary["failed"] or summary["waiting"]:
+        screen.next_step("zohosync status (reasons, each with a sample key)")
+    else:
+        screen.next_step("zohosync status")
+    screen.result(summary)
+    return INTERRUPTED if "SIGINT" in signals else OK
+
+
+async def _work(
+    screen: Screen, house: "House", history: "History", stop: asyncio.Event, *, until_idle: bool
+) -> None:
+    """Run the service, and show how it goes as long as it runs."""
+    over = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            if until_idle:
+                await house.service.run_until_idle(stop)
+            else:
+                await house.service.run(stop)
+        finally:
+            over.set()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(work())
+        shown = tasks.create_task(_show(screen, history, house.service.clock, over))
+        await over.wait()
+        shown.cancel()
+
+
+async def _show(screen: Screen, history: "History", clock: Any, over: asyncio.Event) -> None:
+    from zohosync.engine.passes import looks
+    from zohosync.errors import DatabaseError
+
+    with screen.progress("in step") as meter:
+        while not over.is_set():
+            try:
+                async for look in looks(history, clock=clock, every_s=LOOK_EVERY_S, until=over):
+                    if look.total:
+                        meter(look.done, look.total, _note(look))
+            except DatabaseError:  # the worker says so already, and waits for it
+                await clock.sleep(LOOK_EVERY_S)
+
+
+def _note(look: "Look") -> str:
+    from zohosync.core.figures import span_words
+
+    words = [f"{look.calls_today:,} calls today"]
+    if look.progress.failed:
+        words.append(f"{look.progress.failed:,} failed")
+    if look.progress.waiting:
+        words.append(f"{look.progress.waiting:,} waiting")
+    if look.closed_for_s is not None and look.closed_for_s > 0:
+        words.append(f"closed for {span_words(look.closed_for_s)}: {look.closed_reason}")
+    elif look.eta_s is not None and look.done < look.total:
+        words.append(f"{span_words(look.eta_s)} left")
+    return ", ".join(words)
+
+
+async def _summary(history: "History", told: Told) -> dict[str, Any]:
+    progress = await history.progress()
+    return {
+        "attempts": told.attempts,
+        "calls": told.calls,
+        "moving": progress.moving,
+        "failed": progress.failed,
+        "waiting": progress.waiting,
+        "kinds": {kind: dict(counts) for kind, counts in progress.by_kind.items()},
+    }
+
+
+def _warn_of_paused(screen: Screen, paused: Sequence[str], mapped: Any) -> None:
+    closed = [kind for kind in paused if kind in mapped]
+    if closed:
+        screen.line(f"Paused: {', '.join(closed)} (zohosync resume KIND opens one)", style="yellow")
+
+
+def backfill(
+    kinds: Kinds = None,
+    project: ProjectDir = HERE,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Plan each record and say what it would cost.")
+    ] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Mark, and leave the work to the workers.")
+    ] = False,
+    json: AsJson = False,
+) -> int:
+    """Bring every row of these kinds into step: marks them, then shows the way.
+
+    Works itself unless a worker is alive elsewhere. Rows that are in step cost no call.
+    """
+    screen = Screen(json)
+    settings = settings_of(project)
+    chosen = kinds_of(kinds, tuple(settings.kinds))
+    if dry_run:
+        return asyncio.run(_rehearse(screen, settings, chosen))
+    return asyncio.run(_backfill(screen, settings, chosen, wait=not no_wait))
+
+
+async def _rehearse(screen: Screen, settings: "Settings", kinds: tuple[str, ...]) -> int:
+    from zohosync.bootstrap import open_project, policy_of
+    from zohosync.clock import Chance
+    from zohosync.core.figures import cost_of
+    from zohosync.engine.passes import Rehearser, rehearse
+    from zohosync.store.history import History
+
+    async with open_project(settings, chance=Chance()) as project:
+        history = History(project.database, project.org_id)
+        policy = policy_of(settings, project.installation)
+        rehearser = Rehearser(project.source, policy, records=project.records, history=history)
+        with screen.progress("planned") as meter:
+            await rehearse(
+                rehearser, project.source, kinds,
+                lambda kind, done: meter(rehearser.result.rows, None, f"{kind} {done:,}"),
+            )  # fmt: skip
+        organization = await history.organization() or {}
+    found = rehearser.result
+    cost = cost_of(found.calls, settings.limits, used_today=organization.get("calls_today") or 0)
+    rows = [
+        (kind, word, count)
+        for kind, tally in found.tallies.items()
+        for word, count in sorted(tally.steps.items())
+    ]
+    screen.table(("kind", "step", "records"), rows, title="What a backfill would do")
+    for kind, failures in found.failures.items():
+        for key, message in failures:
+            screen.line(f"{kind} {key} would fail: {message}", style="red")
+    screen.line(f"{cost.words} under the limits {settings.limits_plan}. Nothing was sent.")
+    screen.next_step(f"zohosync backfill {' '.join(kinds) if len(kinds) == 1 else ''}".strip())
+    screen.result(
+        {
+            "dry_run": True,
+            "rows": found.rows,
+            "kinds": {
+                kind: {"steps": tally.steps, "calls": tally.calls}
+                for kind, tally in found.tallies.items()
+            },
+            "calls": cost.calls,
+            "minutes": round(cost.minutes, 1),
+            "days": cost.days,
+            "limits": settings.limits_plan,
+        }
+    )
+    return OK
+
+
+async def _backfill(
+    screen: Screen, settings: "Settings", kinds: tuple[str, ...], *, wait: bool
+) -> int:
+    from zohosync.bootstrap import open_project
+    from zohosync.clock import Chance, SystemClock
+    from zohosync.engine.passes import mark_all
+    from zohosync.store.history import History
+
+    clock = SystemClock()
+    async with open_project(settings, chance=Chance()) as project:
+        history = History(project.database, project.org_id)
+        with screen.progress("marked") as meter:
+            marked = await mark_all(project.source, kinds, lambda kind, n: meter(n, None, kind))
+        for kind, count in marked.items():
+            screen.line(f"marked {count:,} {kind}")
+        _warn_of_paused(screen, project.organization.paused_kinds, kinds)
+        others = await history.alive()
+        if not wait:
+            screen.next_step("zohosync run" if not others else "zohosync status")
+            screen.result({"marked": marked, "workers": len(others)})
+            return OK
+        if others:
+            screen.line(f"{len(others)} workers are at it: {others[0]['worker']} …")
+            return await _watch(screen, project.records, history, clock, marked)
+        stop = asyncio.Event()
+        told = Told(screen)
+        from zohosync.bootstrap import open_service
+
+        with stopping(stop, screen.line) as signals:
+            async with open_service(settings, clock=clock, chance=Chance(), tell=told) as house:
+                await _work(screen, house, history, stop, until_idle=True)
+                summary = await _summary(history, told)
+    return _said(screen, {"marked": marked, **summary}, signals)
+
+
+async def _watch(
+    screen: Screen, records: Any, history: "History", clock: Any, marked: dict[str, int]
+) -> int:
+    """Show the work that other processes do, until nothing is left that moves by itself."""
+    from zohosync.engine.service import IDLE_HORIZON_S
+
+    stop, over = asyncio.Event(), asyncio.Event()
+    with stopping(stop, lambda _: None) as signals:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_show(screen, history, clock, over))
+            while not stop.is_set():
+                left = await records.unsettled(IDLE_HORIZON_S)
+                if not any(left.get(name, 0) for name in ("marks", "leased", "due")):
+                    break
+                if not await history.alive():
+                    screen.line("the workers are gone", style="yellow")
+                    break
+                await clock.sleep(LOOK_EVERY_S)
+            over.set()
+    return _said(screen, {"marked": marked, **await _summary(history, Told(screen))}, signals)
+
+
+def retry(
+    kind: Annotated[str, typer.Argument(metavar="KIND", show_default=False)],
+    key: Annotated[str | None, typer.Argument(metavar="[KEY]", show_default=False)] = None,
+    project: ProjectDir = HERE,
+    json: AsJson = False,
+) -> int:
+    """Try failed records again with the rows as they are now."""
+    screen = Screen(json)
+    settings = settings_of(project)
+    kinds_of([kind], tuple(settings.kinds))
+    return asyncio.run(_retry(screen, settings, kind, key))
+
+
+async def _retry(screen: Screen, settings: "Settings", kind: str, key: str | None) -> int:
+    from zohosync.bootstrap import open_database, organization_id
+    from zohosync.store.history import History
+
+    async with open_database(settings) as database:
+        history = History(database, organization_id(settings))
+        marked = await history.retry(kind, key)
+        alive = len(await history.alive())
+    what = kind if key is None else f"{kind} {key}"
+    screen.line(f"{what}: {marked:,} failed records are tried again")
+    if not marked and key is not None:
+        screen.next_step(f"zohosync why {kind} {key}")
+    else:
+        screen.next_step("zohosync status" if alive or not marked else "zohosync run --until-idle")
+    screen.result({"kind": kind, "key": key, "marked": marked})
+    return OK
+
+
+def pause(
+    kinds: Annotated[list[str], typer.Argument(metavar="KIND...", show_default=False)],
+    project: ProjectDir = HERE,
+    why: Annotated[str, typer.Option(help="The reason, for the audit.")] = "by hand",
+    json: AsJson = False,
+) -> int:
+    """Stop working on these kinds; what changes meanwhile is remembered."""
+    settings = settings_of(project)
+    chosen = kinds_of(kinds, tuple(settings.kinds))
+    return asyncio.run(_switch(Screen(json), settings, chosen, pause=True, why=why))
+
+
+def resume(
+    kinds: Annotated[list[str], typer.Argument(metavar="KIND...", show_default=False)],
+    project: ProjectDir = HERE,
+    why: Annotated[str, typer.Option(help="The reason, for the audit.")] = "by hand",
+    assume_empty: Annotated[
+        bool,
+        typer.Option(
+            "--assume-empty", help="You have seen that Zoho holds no records of these kinds."
+        ),
+    ] = False,
+    json: AsJson = False,
+) -> int:
+    """Work on these kinds (again). On a real organisation every kind starts paused."""
+    settings = settings_of(project)
+    chosen = kinds_of(kinds, tuple(settings.kinds))
+    why = f"{why} (assumed empty)" if assume_empty else why
+    sure = assume_empty or settings.mode == "sandbox"
+    return asyncio.run(_switch(Screen(json), settings, chosen, pause=False, why=why, sure=sure))
+
+
+async def _switch(
+    screen: Screen,
+    settings: "Settings",
+    kinds: tuple[str, ...],
+    *,
+    pause: bool,
+    why: str,
+    sure: bool = True,
+) -> int:
+    from zohosync.bootstrap import open_database, organization_id
+    from zohosync.errors import SettingsError
+    from zohosync.store.history import History
+    from zohosync.store.organizations import pause_kinds
+
+    async with open_database(settings) as database:
+        counts = await History(database, organization_id(settings)).counts()
+        linked = {row["kind"] for row in counts if row["linked"]}  # these were open before
+        doubtful = [kind for kind in kinds if kind not in linked]
+        if doubtful and not sure:
+            raise SettingsError(
+                f"Opening {', '.join(doubtful)} on a {settings.mode} organisation could make "
+                "records a second time that Zoho already holds: nothing has compared the two yet",
+                next_step="look in Zoho; if it holds none of these, say --assume-empty",
+            )
+        paused = await pause_kinds(database, organization_id(settings), kinds, pause=pause, why=why)
+    mapped = [kind for kind in settings.kinds if kind in paused]
+    screen.line(f"paused now: {', '.join(mapped) or 'nothing'}")
+    screen.next_step("zohosync status" if pause else "zohosync run, or zohosync backfill KIND")
+    screen.result({"paused": list(paused)})
+    return OK

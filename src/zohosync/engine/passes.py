@@ -1,0 +1,187 @@
+"""Passes over whole kinds: mark for a backfill, rehearse what that would do, watch how it goes."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from zohosync.clock import Clock
+from zohosync.core.figures import Tally, calls_of, remaining_s
+from zohosync.core.kinds import KINDS, MAPPED
+from zohosync.core.plan import Fail, Policy, Skip, Step, Wait, plan, planned_operation
+from zohosync.core.records import BULK, Claim, Desired, ParentView, Ref, Status
+from zohosync.errors import ZohosyncError
+from zohosync.store.history import History, Progress
+from zohosync.store.records import Records
+from zohosync.store.source import Source
+
+Tell = Callable[[str, int], None]
+"""Told of each kind and how many of its rows are done."""
+
+SAMPLES = 5
+"""Sample keys that a rehearsal keeps of each kind's failures."""
+
+
+async def mark_all(source: Source, kinds: Sequence[str], tell: Tell) -> dict[str, int]:
+    """Mark every row of these kinds, parents first, in the lane of backfills; returns how many."""
+    marked = {}
+    for kind in (name for name in MAPPED if name in kinds):
+        marked[kind] = await source.mark_all(kind, priority=BULK)
+        tell(kind, marked[kind])
+    return marked
+
+
+@dataclass(slots=True)
+class Rehearsal:
+    """What a backfill would do: steps and calls per kind, and a few of the rows that would fail."""
+
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    failures: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    rows: int = 0
+
+    @property
+    def calls(self) -> int:
+        """All calls together."""
+        return sum(tally.calls for tally in self.tallies.values())
+
+
+class Rehearser:
+    """Plans every row of a mapping with the very code that a worker runs, and acts on none.
+
+    Parents that would be made are taken for made, so that their children are planned as well.
+    """
+
+    def __init__(
+        self, source: Source, policy: Policy, *, records: Records | None, history: History | None
+    ) -> None:
+        """Without `records` and `history` (no schema yet) every row is a new one."""
+        self._source = source
+        self._policy = policy
+        self._records = records
+        self._history = history
+        self._views: dict[Ref, ParentView] = {}
+        self.result = Rehearsal()
+
+    async def take(self, kind: str, wanted: Sequence[Desired]) -> None:
+        """Plan a batch of rows of one kind; call with parents before children."""
+        keys = [desired.ref.key for desired in wanted]
+        known = await self._history.known(kind, keys) if self._history else {}
+        parents = await self._parents(wanted)
+        tally = self.result.tallies.setdefault(kind, Tally())
+        for desired in wanted:
+            claim = known.get(desired.ref.key) or _fresh(desired.ref)
+            step = plan(desired, claim, parents, self._policy)
+            tally.add(planned_operation(step), calls_of(step, KINDS[kind], desired.state))
+            self._views[desired.ref] = _afterwards(desired, claim, step)
+            if isinstance(step, Fail):
+                failures = self.result.failures.setdefault(kind, [])
+                if len(failures) < SAMPLES:
+                    failures.append((desired.ref.key, step.problem.message))
+        self.result.rows += len(wanted)
+
+    async def _parents(self, wanted: Sequence[Desired]) -> dict[Ref, ParentView]:
+        named = {slot.parent for desired in wanted for slot in desired.slots}
+        unknown = [ref for ref in named if ref not in self._views]
+        if unknown and self._records is not None:
+            self._views.update(await self._records.parents(unknown))
+        for ref in unknown:
+            if KINDS[ref.kind].internal and not getattr(self._views.get(ref), "zoho_id", None):
+                # A tax or an item: looked for once, and an item made where there is none.
+                self._views[ref] = ParentView(ref, "to be found", status=Status.SYNCED)
+                self.result.tallies.setdefault(ref.kind, Tally()).add("link", 1)
+        return {ref: self._views[ref] for ref in named if ref in self._views}
+
+
+async def rehearse(rehearser: Rehearser, source: Source, kinds: Sequence[str], tell: Tell) -> None:
+    """Plan every row of these kinds; the outcome is `rehearser.result`. Spends no call."""
+    for kind in (name for name in MAPPED if name in kinds):
+        done = 0
+        async with aclosing(batches(source, kind)) as found:
+            async for rows in found:
+                await rehearser.take(kind, [source.as_desired(kind, row) for row in rows])
+                done += len(rows)
+                tell(kind, done)
+
+
+async def batches(source: Source, kind: str) -> AsyncGenerator[list[dict[str, Any]], None]:
+    """Every row of a mapping in batches, read ahead by a task of its own.
+
+    The reading transaction is that task's, so whoever takes the batches may ask the database.
+    """
+    queue: asyncio.Queue[list[dict[str, Any]] | None] = asyncio.Queue(maxsize=4)
+    failed: list[ZohosyncError] = []
+
+    async def read() -> None:
+        try:
+            async with aclosing(source.all_rows(kind)) as found:
+                async for rows in found:
+                    await queue.put(rows)
+        except ZohosyncError as error:
+            failed.append(error)
+        await queue.put(None)
+
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(read())
+        try:
+            while (rows := await queue.get()) is not None:
+                yield rows
+        finally:
+            reading.cancel()
+    if failed:
+        raise failed[0]
+
+
+def _fresh(ref: Ref) -> Claim:
+    return Claim("", ref, 1, 0, BULK, datetime.fromtimestamp(0, UTC))
+
+
+def _afterwards(desired: Desired, claim: Claim, step: Step) -> ParentView:
+    """The record as its children would find it, had the step been taken."""
+    if isinstance(step, Fail | Wait | Skip):
+        status = Status.FAILED if isinstance(step, Fail) else Status.SKIPPED
+        return ParentView(desired.ref, claim.zoho_id, claim.remote_state, status)
+    state = desired.state or KINDS[desired.ref.kind].states.initial
+    return ParentView(desired.ref, claim.zoho_id or "to be made", state, Status.SYNCED)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at work in progress: `eta_s` seconds to its end at the pace so far, if known."""
+
+    progress: Progress
+    done: int
+    total: int
+    eta_s: float | None
+    closed_for_s: float | None
+    closed_reason: str | None
+    calls_today: int
+
+
+async def looks(
+    history: History, *, clock: Clock, every_s: float = 1.0, until: asyncio.Event | None = None
+) -> AsyncIterator[Look]:
+    """Look at the work again and again; ends when nothing moves any more, or when `until` is set.
+
+    The total grows with what arrives meanwhile. A record that waits for a resting parent is done.
+    """
+    began = clock.monotonic()
+    most = 0
+    while True:
+        progress = await history.progress()
+        organization = await history.organization() or {}
+        left = progress.moving
+        most = max(most, left)
+        done = most - left
+        closed_for_s = organization.get("closed_for_s")
+        eta_s = remaining_s(done, left, clock.monotonic() - began)
+        if eta_s is not None and closed_for_s is not None and closed_for_s > 0:
+            eta_s += closed_for_s
+        yield Look(
+            progress, done, most, eta_s, closed_for_s, organization.get("closed_reason"),
+            organization.get("calls_today") or 0,
+        )  # fmt: skip
+        if (left == 0 and until is None) or (until is not None and until.is_set()):
+            return
+        await clock.sleep(every_s)
