@@ -21,17 +21,18 @@ from zohosync.store.records import AttemptNote, Records, Settled
 from zohosync.store.source import Source
 from zohosync.zoho.client import Remote
 
-POLL_S = 1.0
-"""How often an idle worker looks for marks; due times are slept to exactly."""
-
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """How a worker works; all times in seconds."""
+    """How a worker works; all times in seconds.
+
+    `poll_s` is how often an idle worker looks for marks; due times are slept to exactly.
+    """
 
     slots: int = 10
     lease_s: float = 8.0
     heartbeat_s: float = 2.0
+    poll_s: float = 1.0
     policy: Policy = field(default_factory=Policy)
     marker_field: str | None = None
 
@@ -107,11 +108,11 @@ class Worker:
                     took = await self._take(tasks)
                 except DatabaseError as error:
                     self._tell(Noted(f"the database: {error}", logging.WARNING))
-                    took, nap_s = 0, POLL_S
+                    took, nap_s = 0, self._settings.poll_s
                 else:
                     nap_s = 0.0 if took else await self._nap_s()
                 if nap_s or len(self._live) >= self._settings.slots:
-                    await self._nap(nap_s or POLL_S, stop)
+                    await self._nap(nap_s or self._settings.poll_s, stop)
             self._gate.close()  # what still waits for leave is given back unspent
         await self._records.release()
 
@@ -152,8 +153,8 @@ class Worker:
         due = await self._records.next_due()
         if due.marks:
             return 0.0
-        soon = [seconds for seconds in (due.due_in_s, POLL_S) if seconds is not None]
-        return max(0.005, min(soon), min(due.closed_for_s or 0.0, POLL_S))
+        soon = [seconds for seconds in (due.due_in_s, self._settings.poll_s) if seconds is not None]
+        return max(0.005, min(soon), min(due.closed_for_s or 0.0, self._settings.poll_s))
 
     async def _nap(self, seconds: float, stop: asyncio.Event) -> None:
         with contextlib.suppress(TimeoutError):

@@ -49,11 +49,12 @@ class WorldSettings:
     time_limit_s: float = 30.0
     send_within_s: float = 2.0
     debounce_s: float = 300.0
+    pace: float = 1.0
     worker: WorkerSettings = field(default_factory=WorkerSettings)
 
 
 @asynccontextmanager
-async def world(  # noqa: PLR0913
+async def world(
     database: Database,
     mapping: Mapping[str, str],
     sandbox: Sandbox,
@@ -153,7 +154,14 @@ async def world(  # noqa: PLR0913
         tell=tell,
     )
     presence = Presence(database, worker=name, org_id=org_id, host="test", pid=0, version="0")
-    keeper = Keeper(records=records, presence=presence, remote=remote, clock=clock, tell=tell)
+    keeper = Keeper(
+        records=records,
+        presence=presence,
+        remote=remote,
+        clock=clock,
+        tell=tell,
+        pace=settings.pace,
+    )
     service = Service(gate, worker, keeper, presence, records, clock)
     try:
         yield World(database, source, records, journal, gate, remote, worker, service, events)
