@@ -1,7 +1,6 @@
 """The record row as the queue, on a real Postgres: marks, claims, settlements, parents, rescue."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -32,9 +31,9 @@ async def register(database: Database, mode: str = "sandbox") -> None:
 
 
 @pytest.fixture
-async def records(any_database: Database) -> AsyncIterator[Records]:
+async def records(any_database: Database) -> Records:
     await register(any_database)
-    yield Records(any_database, org_id="10001", worker="w1", lease_s=60, debounce_s=300)
+    return Records(any_database, org_id="10001", worker="w1", lease_s=60, debounce_s=300)
 
 
 async def mark(database: Database, kind: str, key: str, priority: int = 5) -> None:

@@ -175,16 +175,18 @@ async def test_a_worker_that_dies_after_sending_leaves_one_customer(
     await write(database, ADA, "1")
     short = replace(FAST, worker=WorkerSettings(slots=1, lease_s=0.2))
     async with serving(sandbox) as url:
-        async with world(database, MAPPING, sandbox, url=url, settings=short) as dying:
-            async with asyncio.TaskGroup() as tasks:
-                loop = tasks.create_task(dying.gate.run())
-                await dying.records.fold_marks()
-                claim = (await dying.records.claim(1))[0]
-                desired = (await dying.source.desired([claim.ref]))[claim.ref]
-                dying.records.settle = never  # type: ignore[method-assign]
-                with pytest.raises(DeadError):
-                    await dying.worker.attempt(claim, desired)
-                loop.cancel()
+        async with (
+            world(database, MAPPING, sandbox, url=url, settings=short) as dying,
+            asyncio.TaskGroup() as tasks,
+        ):
+            loop = tasks.create_task(dying.gate.run())
+            await dying.records.fold_marks()
+            claim = (await dying.records.claim(1))[0]
+            desired = (await dying.source.desired([claim.ref]))[claim.ref]
+            dying.records.settle = never  # type: ignore[method-assign]
+            with pytest.raises(DeadError):
+                await dying.worker.attempt(claim, desired)
+            loop.cancel()
         assert len(sandbox.ledger.records("customers")) == 1
         again = replace(FAST, name="w2")
         async with world(database, MAPPING, sandbox, url=url, settings=again) as living:

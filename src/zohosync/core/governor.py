@@ -65,6 +65,8 @@ PLANS = MappingProxyType(
 """Limits by plan. `standard` and `premium` as published for Zoho Billing (docs/zoho.md); `guide` is
 the performance guide's own; `unlimited` is for the sandbox with its limits lifted."""
 
+DAY_SPENT = "the day's limit is spent"
+
 DOWN_AFTER = 5
 """Overload failures in a row across records that mark the organisation as down."""
 
@@ -118,7 +120,7 @@ def admit(view: JournalView, limits: Limits, wanted: int, *, probe: bool = False
     if view.overloads >= DOWN_AFTER and not probe:
         return Verdict(0, now + timedelta(seconds=1), "down", closed=True)
     if limits.per_day is not None and view.day_used >= limits.per_day:
-        return Verdict(0, view.day_ends, "day", closed=True)
+        return Verdict(0, view.day_ends, DAY_SPENT, closed=True)
     rooms = [wanted]
     waits: list[tuple[datetime, str]] = []
     if limits.per_day is not None and view.day_ends is not None:

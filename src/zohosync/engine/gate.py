@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 from zohosync.clock import Clock
 from zohosync.core.governor import (
+    DAY_SPENT,
     DOWN_AFTER,
+    Effect,
     JournalView,
     Limits,
     Verdict,
@@ -200,6 +202,11 @@ class Gate:
                 _refuse(waiter, GateClosedError(verdict.reason or "closed", wait_s))
             else:
                 heapq.heappush(self._waiting, waiter)
+        if verdict.reason == DAY_SPENT:
+            # Nobody claims before midnight what could not be sent before midnight.
+            await self._journal.touch(
+                Effect(close_until_midnight=True, reason=DAY_SPENT), close_s=None
+            )
         return None if verdict.closed else wait_s
 
 

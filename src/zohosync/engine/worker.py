@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from zohosync.clock import Chance, Clock
+from zohosync.core.governor import DOWN_AFTER
 from zohosync.core.kinds import KINDS
 from zohosync.core.mapping import identity_of
 from zohosync.core.outcome import judge
 from zohosync.core.plan import Create, Find, Policy, Transition, Update, plan, planned_operation
-from zohosync.core.records import Claim, Desired, Ref, lane_of
+from zohosync.core.records import LIVE, Claim, Desired, Ref, lane_of
 from zohosync.core.replies import Found, Reply
 from zohosync.core.settlement import Scene, Settlement
 from zohosync.engine.gate import Gate
@@ -26,10 +27,12 @@ from zohosync.zoho.client import Remote
 class WorkerSettings:
     """How a worker works; all times in seconds.
 
-    `poll_s` is how often an idle worker looks for marks; due times are slept to exactly.
+    `reserve` of the `slots` are kept for live records; `poll_s` is how often an idle worker
+    looks for marks; due times are slept to exactly.
     """
 
     slots: int = 10
+    reserve: int = 2
     lease_s: float = 8.0
     heartbeat_s: float = 2.0
     poll_s: float = 1.0
@@ -111,16 +114,22 @@ class Worker:
                     took, nap_s = 0, self._settings.poll_s
                 else:
                     nap_s = 0.0 if took else await self._nap_s()
-                if nap_s or len(self._live) >= self._settings.slots:
-                    await self._nap(nap_s or self._settings.poll_s, stop)
+                if self._free() <= 0:
+                    nap_s = self._settings.poll_s  # an attempt that ends wakes us earlier
+                if nap_s:
+                    await self._nap(nap_s, stop)
             self._gate.close()  # what still waits for leave is given back unspent
         await self._records.release()
 
     async def _take(self, tasks: asyncio.TaskGroup) -> int:
         """Fold marks, claim for the free slots, read the rows, start the attempts."""
         folded = await self._records.fold_marks()
-        free = self._settings.slots - len(self._live)
-        claims = await self._records.claim(free) if free > 0 else []
+        free = self._free()
+        if free > 0:
+            claims = await self._records.claim(free)
+        else:  # the last places are kept for whom somebody waits
+            left = self._settings.slots - len(self._live)
+            claims = await self._records.claim(left, (LIVE,)) if left > 0 else []
         if not claims:
             return folded
         for claim in claims:
@@ -134,6 +143,11 @@ class Worker:
         for claim in claims:
             tasks.create_task(self._guarded(claim, wanted[claim.ref]))
         return len(claims)
+
+    def _free(self) -> int:
+        """Places that any record may take; the reserve stays free for live ones."""
+        slots = self._settings.slots
+        return slots - min(self._settings.reserve, slots - 1) - len(self._live)
 
     async def _guarded(self, claim: Claim, desired: Desired | None) -> None:
         """An attempt whose own failure harms nobody: the lease runs out and somebody rescues it."""
@@ -153,6 +167,8 @@ class Worker:
         due = await self._records.next_due()
         if due.marks:
             return 0.0
+        if due.paused or due.overloads >= DOWN_AFTER:
+            return self._settings.poll_s
         soon = [seconds for seconds in (due.due_in_s, self._settings.poll_s) if seconds is not None]
         return max(0.005, min(soon), min(due.closed_for_s or 0.0, self._settings.poll_s))
 

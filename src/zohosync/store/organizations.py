@@ -6,7 +6,7 @@ from typing import Any
 
 import simplejson
 
-from zohosync.core.governor import Limits
+from zohosync.core.governor import DAY_SPENT, Limits
 from zohosync.errors import SchemaError, SettingsError
 from zohosync.store.database import Database
 
@@ -43,6 +43,7 @@ async def register_organization(
         currency_code=currency,
         limits=simplejson.dumps(asdict(limits)),
         kinds=list(kinds),
+        day_spent=DAY_SPENT,
     )
     assert row is not None
     if row["mode"] != mode:

@@ -7,6 +7,7 @@ from typing import Any
 
 import simplejson
 
+from zohosync.core.governor import DOWN_AFTER
 from zohosync.core.records import (
     Claim,
     ErrorClass,
@@ -88,6 +89,7 @@ class Records:
             lease_s=self._lease_s,
             limit=limit,
             priorities=list(priorities),
+            down_after=DOWN_AFTER,
         )
         claims = [claim_of(self._org_id, row) for row in rows]
         due = {Ref(row["kind"], row["key"]): row["due_at"] for row in rows}

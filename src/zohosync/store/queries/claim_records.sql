@@ -13,7 +13,7 @@ with due as materialized (
                      and case when d.kind = any (o.paused_kinds) then false else true end
                    order by d.due_at limit %(limit)s
                      for update skip locked) r
-   where o.org_id = %(org_id)s and o.paused is null
+   where o.org_id = %(org_id)s and o.paused is null and o.overloads < %(down_after)s
      and (o.closed_until is null or o.closed_until <= zohosync.current_time())
    order by lane.place, r.due_at limit %(limit)s
 ), before as materialized (

@@ -13,5 +13,8 @@ select %(org_id)s, %(data_center)s, %(mode)s, %(name)s, %(time_zone)s, %(currenc
   from (select count(*) from others) as done
 on conflict (org_id) do update
    set data_center = excluded.data_center, time_zone = excluded.time_zone,
-       currency_code = excluded.currency_code, limits = excluded.limits, active = true
+       currency_code = excluded.currency_code, limits = excluded.limits, active = true,
+       closed_until = case  -- a raised limit opens what the old one had closed
+         when o.limits <> excluded.limits and o.closed_reason = %(day_spent)s then null
+         else o.closed_until end
 returning o.org_id, o.mode, o.paused, o.paused_kinds
