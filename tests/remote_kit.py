@@ -1,23 +1,50 @@
 """What the tests of the remote need: a gate that grants and remembers, a token cache in memory."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import httpx2
 
-from zohosync.clock import Chance, Clock, SystemClock
+from contract.contract import request_faults
+from zohosync.clock import Chance, Clock
 from zohosync.core.plan import Create, Find, Purpose
 from zohosync.core.records import NORMAL, Claim, Intent, Payload, Ref
 from zohosync.core.replies import Reply
-from zohosync.sandbox import Sandbox
+from zohosync.sandbox import Sandbox, SandboxLimits
 from zohosync.zoho.client import Call, CallEnd, Remote, Ticket
 from zohosync.zoho.tokens import Credentials, Secret, Tokens
 
 ACCOUNTS = "http://sandbox.test"
-API = "http://sandbox.test/billing/v1"
+
+
+START = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
+
+
+@dataclass
+class HandClock:
+    """Moves when it is slept on, or by hand; its time limits are real ones."""
+
+    moment_s: float = 1_000.0
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.moment_s)
+
+    def monotonic(self) -> float:
+        return self.moment_s
+
+    async def sleep(self, seconds: float) -> None:
+        self.moment_s += max(0.0, seconds)
+        turn = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(turn.set_result, None)
+        await turn
+
+    def timeout(self, seconds: float) -> asyncio.Timeout:
+        return asyncio.timeout(seconds)
 
 
 @dataclass
@@ -113,33 +140,56 @@ class Line:
         """Look a record up."""
         return await self.perform(kind, Find(purpose, expected, total, zoho_id, hint))
 
-    async def aclose(self) -> None:
-        await self.remote.aclose()
-        await self.tokens.aclose()
+    def left(self, *, since: int = 0) -> list[str]:
+        """The operations that left, token mints aside."""
+        return [name for name in self.gate.operations()[since:] if name != "token"]
+
+    def contract_faults(self) -> list[str]:
+        """Where a request that Zoho would have taken breaks the published contract."""
+        return [
+            f"{entry.operation}: {fault}"
+            for entry in self.sandbox.ledger.requests
+            if entry.status in (200, 201) and entry.reply is not None
+            if not entry.operation.endswith(("/organizations", "/token"))
+            for fault in request_faults(entry.operation, entry.body, entry.query)
+        ]
 
 
-def connected(
+@asynccontextmanager
+async def line(
     *,
     sandbox: Sandbox | None = None,
     transport: httpx2.AsyncBaseTransport | None = None,
     base: str = ACCOUNTS,
+    clock: Clock | None = None,
+    remote: Mapping[str, Any] | None = None,
     **settings: Any,
-) -> Line:
-    """A remote over the sandbox, in process unless a transport or a `base` address is given."""
-    clock = SystemClock()
-    sandbox = sandbox or Sandbox(clock=clock, chance=Chance(1), **settings)
+) -> AsyncIterator[Line]:
+    """A remote over the sandbox, in process unless a transport or a `base` address is given.
+
+    When it ends, every request that went over the wire must have kept the contract.
+    """
+    clock = clock or HandClock()
+    if sandbox is None:
+        settings.setdefault("limits", SandboxLimits.lifted())
+        sandbox = Sandbox(clock=clock, chance=Chance(1), keep_bodies=True, **settings)
     if transport is None and base == ACCOUNTS:
-        transport = httpx2.ASGITransport(app=sandbox.app, raise_app_exceptions=False)
+        transport = httpx2.ASGITransport(sandbox.app)
     gate, cache = RecordingGate(clock), MemoryCache(clock)
     tokens = Tokens(
         credentials(), cache=cache, gate=gate, clock=clock, owner="test", accounts_url=base,
         transport=transport,
     )  # fmt: skip
-    remote = Remote(
-        gate=gate, tokens=tokens, clock=clock, organization_id=sandbox.organization_id,
-        api_url=base, transport=transport,
-    )  # fmt: skip
-    return Line(sandbox, gate, cache, tokens, remote)
+    about = {"organization_id": sandbox.organization_id, "api_url": base, **(remote or {})}
+    made = Remote(gate=gate, tokens=tokens, clock=clock, transport=transport, **about)
+    connected = Line(sandbox, gate, cache, tokens, made)
+    try:
+        yield connected
+    finally:
+        await made.aclose()
+        await tokens.aclose()
+    faults = connected.contract_faults()
+    assert not faults, faults
 
 
 def claim(kind: str, key: str = "1", intent: Intent | None = None) -> Claim:

@@ -1,4 +1,4 @@
-"""The token cache: the one access token that all processes share, encrypted before it comes here."""
+"""The token cache: one access token that all processes share, encrypted before it comes here."""
 
 from collections.abc import Mapping
 from typing import Any

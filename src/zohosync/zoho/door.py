@@ -148,16 +148,24 @@ class _Departure:
         self._clock = clock
         self._send_by = send_by
         self._window = window
+        self._opened: httpcore2.AsyncNetworkStream | None = None
         self.sent = False
 
     async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
-        if event == "http11.send_request_headers.started":
-            if info["request"].method != b"CONNECT":  # a proxy's tunnel: not the request yet
-                self.leave()
-        elif event == "http11.send_request_headers.failed" and isinstance(
-            info["exception"], httpcore2.LocalProtocolError
-        ):
-            self.sent = False  # our headers broke HTTP's rules: nothing was written
+        match event:
+            case "http11.send_request_headers.started":
+                if info["request"].method != b"CONNECT":  # a proxy's tunnel: not the request yet
+                    self.leave()
+            case "http11.send_request_headers.failed":
+                # Our headers broke HTTP's rules: nothing was written.
+                if isinstance(info["exception"], httpcore2.LocalProtocolError):
+                    self.sent = False
+            case "connection.connect_tcp.complete":
+                self._opened = info["return_value"]
+            case "connection.start_tls.failed":
+                # httpcore2 2.16 forgets the socket when a handshake is cancelled.
+                if self._opened is not None:
+                    await self._opened.aclose()
 
     def leave(self) -> None:
         """The first byte is about to leave; raises when it may not any more."""

@@ -146,9 +146,7 @@ class DataCenter:
     certain: bool = True
 
 
-def _data_center(
-    domain: str, *, accounts: str = "zoho", certain: bool = True
-) -> DataCenter:
+def _data_center(domain: str, *, accounts: str = "zoho", certain: bool = True) -> DataCenter:
     hosts = (f"www.zohoapis.{domain}", f"accounts.{accounts}.{domain}",
              f"api-console.{accounts}.{domain}")  # fmt: skip
     api, accounts_, console = (f"https://{host}" for host in hosts)
