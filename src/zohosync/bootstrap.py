@@ -4,25 +4,28 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
 from zohosync.clock import Chance, Clock
-from zohosync.core.kinds import MAPPED
+from zohosync.core.checks import Fault, column_faults, organization_fault
+from zohosync.core.kinds import KINDS, MAPPED
 from zohosync.core.options import Secret
 from zohosync.core.plan import Policy
 from zohosync.engine.gate import Gate
 from zohosync.engine.keeper import Keeper
+from zohosync.engine.passes import Rehearser
 from zohosync.engine.service import Service
 from zohosync.engine.worker import Worker, WorkerSettings
-from zohosync.errors import MappingError, SettingsError, ZohosyncError
+from zohosync.errors import MappingError, SchemaError, SettingsError, ZohosyncError
 from zohosync.events import Listener
 from zohosync.settings import WHEN_GONE, Settings
 from zohosync.store.capture import Watch
 from zohosync.store.database import Database
 from zohosync.store.embedded import EmbeddedPostgres
+from zohosync.store.history import History
 from zohosync.store.journal import Journal
 from zohosync.store.migrate import verify
 from zohosync.store.organizations import (
@@ -32,15 +35,10 @@ from zohosync.store.organizations import (
     register_organization,
 )
 from zohosync.store.records import Records
-from zohosync.store.source import Source
+from zohosync.store.source import Source, described
 from zohosync.store.tokens import TokenCache
 from zohosync.zoho import tokens as oauth
 from zohosync.zoho.client import Remote
-
-__all__ = [
-    "House", "Project", "open_database", "open_project", "open_service", "policy_of", "register",
-    "texts_of", "watches_of",
-]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +148,68 @@ async def _project(
         marker_field=settings.organization.marker_field,
         time_zone=settings.organization.time_zone,
     )
-    records = Records(
+    org_id = organization.org_id
+    records = _records(settings, database, org_id, worker)
+    return Project(settings, database, org_id, installation, organization, records, source, worker)
+
+
+def _records(settings: Settings, database: Database, org_id: str, worker: str) -> Records:
+    return Records(
         database,
-        org_id=organization.org_id,
+        org_id=org_id,
         worker=worker,
         lease_s=settings.worker.lease_s,
         debounce_s=settings.worker.debounce_s,
     )
-    return Project(
-        settings, database, organization.org_id, installation, organization, records, source, worker
-    )
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A project that is looked at before it is trusted: `faults` are of mappings left out."""
+
+    database: Database
+    source: Source
+    rehearser: Rehearser
+    faults: list[Fault]
+    migrated: bool
+
+
+@contextlib.asynccontextmanager
+async def open_trial(settings: Settings, *, chance: Chance) -> AsyncIterator[Trial]:
+    """The database and those mappings that it accepts; neither schema nor organisation is needed.
+
+    Raises SettingsError, DatabaseError. Spends no call.
+    """
+    async with open_database(settings, check_schema=False) as database:
+        migrated, installation = True, "new"
+        records = history = None
+        try:
+            await verify(database)
+        except SchemaError:
+            migrated = False
+        if migrated and settings.organization.id is not None:
+            installation, organization = await register(settings, database, chance)
+            records = _records(settings, database, organization.org_id, "check")
+            history = History(database, organization.org_id)
+        mappings, faults = {}, []
+        for kind, text in texts_of(settings).items():
+            try:
+                mapped = await described(database, kind, text)
+            except MappingError as error:
+                faults.append(Fault(kind, None, error.what, next_step=error.next_step))
+                continue
+            mappings[kind] = mapped
+            faults += column_faults(KINDS[kind], mapped.columns, settings.kinds)
+        source = Source(
+            database,
+            mappings,
+            installation=installation,
+            marker_field=settings.organization.marker_field,
+            time_zone=settings.organization.time_zone,
+        )
+        policy = policy_of(settings, installation)
+        rehearser = Rehearser(source, policy, records=records, history=history)
+        yield Trial(database, source, rehearser, faults, migrated)
 
 
 @contextlib.asynccontextmanager
@@ -280,29 +330,11 @@ async def _see_that_it_is_it(house: House) -> None:
             gate.cancel()
     if failed is not None:
         raise failed
-    settings, org_id = house.project.settings, house.project.org_id
-    named = {str(each.get("organization_id")): each for each in found}
-    if org_id not in named:
-        there = "; ".join(described(each) for each in found) or "none"
-        raise SettingsError(
-            f"These credentials open no organisation {org_id}",
-            place=f"there are: {there}",
-            next_step="correct [organization] id or ZOHOSYNC_ORGANIZATION_ID",
-        )
-    mode = str(named[org_id].get("mode") or "").lower()
-    if mode and mode != settings.organization.mode:
-        raise SettingsError(
-            f"Organisation {org_id} is {mode} in Zoho, but the settings say "
-            f"{settings.organization.mode}: nothing was sent to it",
-            place="[organization] mode in zohosync.toml",
-            next_step="name the organisation that you mean, or set the mode to what it is",
-        )
-
-
-def described(organization: Mapping[str, Any]) -> str:
-    """An organisation of Zoho's in a few words: id, name, mode."""
-    mode = organization.get("mode") or "mode not told"
-    return f"{organization.get('organization_id')} {organization.get('name')} ({mode})"
+    settings = house.project.settings
+    wrong = organization_fault(found, house.project.org_id, settings.organization.mode)
+    if wrong is not None:
+        what, place, step = wrong
+        raise SettingsError(what, place=place, next_step=step)
 
 
 def credentials_of(settings: Settings) -> oauth.Credentials:

@@ -39,6 +39,7 @@ app = typer.Typer(
 VERBS = (
     ("try", play.demo), ("try", play.sandbox),
     ("set up", prepare.init), ("set up", prepare.login), ("set up", prepare.migrate),
+    ("set up", prepare.check),
     ("run", work.run), ("run", work.backfill), ("run", work.retry), ("run", work.pause),
     ("run", work.resume),
     ("see", see.status), ("see", see.why), ("see", see.logs),

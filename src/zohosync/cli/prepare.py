@@ -3,12 +3,13 @@
 import asyncio
 import re
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zohosync.cli.screen import HERE, OK, AsJson, ProjectDir, Screen, settings_of
+from zohosync.cli.screen import FAILED, HERE, OK, AsJson, ProjectDir, Screen, settings_of
 
 if TYPE_CHECKING:
     from zohosync.settings import Settings
@@ -235,12 +236,12 @@ def _read_line(what: str, *, hidden: bool) -> str:
 
 def _choose(screen: Screen, found: list[dict[str, Any]], settings: "Settings") -> dict[str, Any]:
     """The organisation to work for: the one named, the only one, or the one that is picked."""
-    from zohosync.bootstrap import described
+    from zohosync.core.checks import organization_words
     from zohosync.errors import SettingsError
 
     screen.line("These credentials open:")
     for number, each in enumerate(found, 1):
-        screen.line(f"  {number}. {described(each)}")
+        screen.line(f"  {number}. {organization_words(each)}")
     named = settings.organization.id
     match = [each for each in found if str(each.get("organization_id")) == named]
     if match:
@@ -251,7 +252,7 @@ def _choose(screen: Screen, found: list[dict[str, Any]], settings: "Settings") -
         what = f"They open no organisation {named}" if named else "No organisation is chosen"
         raise SettingsError(
             what,
-            place="there are: " + ("; ".join(described(each) for each in found) or "none"),
+            place="there are: " + ("; ".join(organization_words(each) for each in found) or "none"),
             next_step="name one with --organization, and a fresh code",
         )
     numbers = tuple(str(number) for number in range(1, len(found) + 1))
@@ -277,3 +278,99 @@ def _keep_secrets(project: Path, values: dict[str, str]) -> Path:
 
 def _quoted(value: str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def check(project: ProjectDir = HERE, json: AsJson = False) -> int:
+    """Does the mapping fit your tables and Zoho's API? Names each fault; spends no call.
+
+    Reads every row of every mapping. Exit code 1 when there are faults.
+    """
+    return asyncio.run(_check(Screen(json), settings_of(project)))
+
+
+async def _check(screen: Screen, settings: "Settings") -> int:
+    from zohosync.bootstrap import open_trial, watches_of
+    from zohosync.clock import Chance
+    from zohosync.core.figures import cost_of
+    from zohosync.engine.passes import examine
+    from zohosync.store.capture import missing_watches
+    from zohosync.store.inspection import Inspection
+
+    watches = watches_of(settings)
+    async with open_trial(settings, chance=Chance()) as trial:
+        with screen.progress("rows checked") as meter:
+            found = await examine(
+                trial.source, Inspection(trial.database), watches, rehearser=trial.rehearser,
+                tell=lambda kind, n: meter(trial.rehearser.result.rows, None, f"{kind} {n:,}"),
+            )  # fmt: skip
+        faults = [each for each in (*trial.faults, *found) if not each.note]
+        notes = [str(each) for each in found if each.note]
+        if not trial.migrated:
+            notes.append("our schema is not in the database yet: zohosync migrate puts it there")
+        elif not faults and (missing := await missing_watches(trial.database, watches)):
+            notes.append(f"not watched yet: {', '.join(missing)}: zohosync migrate installs that")
+        place = trial.database.place
+    notes += _standing_notes(
+        settings, [trial.source.mapped(kind).columns for kind in trial.source.kinds]
+    )
+    planned = trial.rehearser.result
+    cost = cost_of(planned.calls, settings.limits)
+    screen.line(f"database {place}; {planned.rows:,} rows in {len(settings.kinds)} mappings")
+    for fault in faults:
+        screen.line(f"fault  {fault}", style="red")
+    for note in notes:
+        screen.line(f"note   {note}", style="yellow")
+    screen.line(_limits_line(settings))
+    screen.line(f"A backfill would take {cost.words}, when nobody else uses the organisation.")
+    screen.line(f"{len(faults)} faults" if faults else "No faults.")
+    screen.next_step(_after_check(settings, faults=bool(faults), migrated=trial.migrated))
+    screen.result(
+        {
+            "ok": not faults,
+            "faults": [asdict(fault) for fault in faults],
+            "notes": notes,
+            "rows": planned.rows,
+            "limits": {"plan": settings.limits_plan, **asdict(settings.limits)},
+            "backfill": {"calls": cost.calls, "minutes": round(cost.minutes, 1), "days": cost.days},
+            "mode": settings.mode,
+        }
+    )
+    return FAILED if faults else OK
+
+
+def _standing_notes(settings: "Settings", columns: list[tuple[tuple[str, str], ...]]) -> list[str]:
+    """What is worth knowing of the project as a whole."""
+    notes = list(settings.notes)
+    seeded = any(name == "zoho_id" for names in columns for name, _ in names)
+    if seeded and settings.mode != "live":
+        notes.append("zoho_id seeds links on a live organisation only: not used now")
+    if settings.organization.id is None:
+        notes.append("no organisation is named yet: zohosync login, or ZOHOSYNC_ORGANIZATION_ID")
+    if settings.mode == "live":
+        notes.append("this organisation is live: its kinds start paused")
+    return notes
+
+
+def _limits_line(settings: "Settings") -> str:
+    limits = settings.limits
+    parts = [
+        f"{value:,} {words}"
+        for value, words in (
+            (limits.per_minute, "a minute"),
+            (limits.per_second, "a second"),
+            (limits.in_flight, "in flight"),
+            (limits.per_day, "a day"),
+        )
+        if value is not None
+    ]
+    return f"Limits in force: {settings.limits_plan} ({', '.join(parts) or 'none'})"
+
+
+def _after_check(settings: "Settings", *, faults: bool, migrated: bool) -> str:
+    if faults:
+        return "mend what is named above, then zohosync check again"
+    if not migrated:
+        return "zohosync migrate"
+    if settings.organization.id is None:
+        return "zohosync login (or zohosync sandbox, to try)"
+    return "zohosync backfill --dry-run"

@@ -1,4 +1,4 @@
-"""Passes over whole kinds: mark for a backfill, rehearse what that would do, watch how it goes."""
+"""Passes over whole kinds: mark for a backfill, rehearse it, examine the mapping, watch it go."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
@@ -8,12 +8,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from zohosync.clock import Clock
+from zohosync.core.checks import Fault, RowChecks
 from zohosync.core.figures import Tally, calls_of, remaining_s
 from zohosync.core.kinds import KINDS, MAPPED
 from zohosync.core.plan import Fail, Policy, Skip, Step, Wait, plan, planned_operation
 from zohosync.core.records import BULK, Claim, Desired, ParentView, Ref, Status
-from zohosync.errors import ZohosyncError
+from zohosync.errors import DatabaseError, DatabaseUnavailableError, ZohosyncError
+from zohosync.store.capture import Watch
 from zohosync.store.history import History, Progress
+from zohosync.store.inspection import Inspection, unreadable
 from zohosync.store.records import Records
 from zohosync.store.source import Source
 
@@ -131,6 +134,43 @@ async def batches(source: Source, kind: str) -> AsyncGenerator[list[dict[str, An
             reading.cancel()
     if failed:
         raise failed[0]
+
+
+async def examine(
+    source: Source,
+    inspection: Inspection,
+    watches: Sequence[Watch],
+    *,
+    rehearser: Rehearser,
+    tell: Tell,
+) -> list[Fault]:
+    """Everything wrong with the mappings that the database accepts; spends no call.
+
+    Reads every row of every mapping, and plans it: `rehearser.result` says what a backfill takes.
+    """
+    faults: list[Fault] = []
+    for watch in watches:
+        wrong = await inspection.watch_fault(watch)
+        if wrong is not None:
+            faults.append(wrong)
+    rows = RowChecks(source.kinds)
+    for kind in source.kinds:
+        done = 0
+        try:
+            faults += await inspection.faults(source.mapped(kind), watches)
+            async with aclosing(batches(source, kind)) as found:
+                async for batch in found:
+                    wanted = [source.as_desired(kind, row) for row in batch]
+                    for desired in wanted:
+                        rows.take(desired)
+                    await rehearser.take(kind, wanted)
+                    done += len(wanted)
+                    tell(kind, done)
+        except DatabaseUnavailableError:
+            raise
+        except DatabaseError as error:
+            faults.append(unreadable(kind, error))
+    return [*faults, *rows.faults()]
 
 
 def _fresh(ref: Ref) -> Claim:

@@ -74,6 +74,15 @@ async def missing_watches(database: Database, watches: Sequence[Watch]) -> list[
     ]
 
 
+async def watch_fault(database: Database, watch: Watch) -> str | None:
+    """Why a watch will not do, or None; asks the catalogue only."""
+    try:
+        await _definition(database, watch)
+    except SettingsError as error:
+        return str(error)
+    return None
+
+
 async def _patiently(
     database: Database, table: str, work: Any, arguments: tuple[Any, ...], clock: Clock
 ) -> None:
