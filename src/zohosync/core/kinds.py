@@ -46,9 +46,9 @@ class States:
     ended: frozenset[str] = frozenset()
     advice: Mapping[str, str] = field(default_factory=dict)
 
-    def of(self, remote_status: str | None) -> str:
+    def of(self, remote_status: Any) -> str:
         """Our word for the status that Zoho reports; the initial state where it reports none."""
-        return self.remote.get((remote_status or "").lower(), self.initial)
+        return self.remote.get(str(remote_status or "").lower(), self.initial)
 
     def names(self) -> frozenset[str]:
         """Every state that a mapping may name."""
@@ -75,9 +75,10 @@ class Kind:
 
     `marker` is the field that carries `zs:<installation>:<key>`; `somebody` are groups of fields
     that, when all of a group differ, tell that a key came back as somebody else; `identity` are
-    the fields that must be equal for a remote record to be ours; `always` are sent with every
-    update because a PUT demands them; `locked` names, per state in Zoho (`*` = any), the fields that may not
-    change; `link_only` records are found in Zoho, never made.
+    the fields that must be equal for a remote record to be ours, `near_identity` those of one that
+    Zoho raised (found within `near_days`, by a row that has `near_required`); `always` are sent
+    with every update because a PUT demands them; `locked` names, per state in Zoho (`*` = any),
+    the fields that may not change; `link_only` records are found in Zoho, never made.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Kind:
     identity: tuple[str, ...] = ()
     near_days: int = 0
     near_identity: tuple[str, ...] = ()
+    near_required: tuple[str, ...] = ()
     constants: Mapping[str, Any] = field(default_factory=dict)
     always: tuple[str, ...] = ()
     locked: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -190,7 +192,7 @@ SUBSCRIPTIONS = Kind(
                 ("non_renewing", "cancelled"): "cancel",
             }
         ),
-        ended=frozenset({"cancelled", "non_renewing"}),
+        ended=frozenset({"cancelled"}),
         advice=MappingProxyType(
             {"cancelled": "a cancelled subscription stays so: give the new one a new key"}
         ),
@@ -260,6 +262,7 @@ INVOICES = Kind(
     ),
     identity=("invoice_number", "customer_id", "total"),
     near_identity=("customer_id", "total"),
+    near_required=("date",),
     near_days=1,
     hint_for="child_invoice_id",
     always=("customer_id", "invoice_items"),

@@ -1,28 +1,25 @@
 """What a look-up proves: ours beyond doubt, not there, or for a person to say."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 
 from zohosync.core.kinds import KINDS, Kind
 from zohosync.core.mapping import marked
 from zohosync.core.plan import Find, Purpose
-from zohosync.core.records import Candidate, Claim, ErrorClass, Problem, Status, same
+from zohosync.core.records import Candidate, Claim, ErrorClass, Problem, Ref, Status, same
 from zohosync.core.replies import Found
 from zohosync.core.settlement import IntentAfter, Scene, Settlement
 
 
 def ours(kind: Kind, step: Find, candidate: Candidate, scene: Scene) -> bool:
     """Whether a found record is, beyond doubt, the one that we wrote: exact, on our side."""
-    expected = dict(step.expected)
-    if step.total is not None:
-        expected["total"] = step.total
-    for name in kind.identity:
-        if name in expected and not same(expected[name], candidate.fields.get(name)):
-            return False
+    if not _equal(kind.identity, step, candidate):
+        return False
     if kind.marker is None or kind.marker_is_whole:
         return bool(kind.identity)
-    custom = candidate.fields.get("custom_fields") or []
-    in_custom = any(
+    custom = candidate.fields.get("custom_fields")
+    in_custom = isinstance(custom, list) and any(
         isinstance(item, Mapping)
         and item.get("value") == scene.marker
         and item.get("label") == scene.marker_field
@@ -31,14 +28,23 @@ def ours(kind: Kind, step: Find, candidate: Candidate, scene: Scene) -> bool:
     return in_custom or marked(candidate.fields.get(kind.marker), scene.marker)
 
 
+def _equal(names: Sequence[str], step: Find, candidate: Candidate) -> bool:
+    """Whether these fields are there and equal; a total that nobody reckoned is not compared."""
+    expected = {**step.expected, "total": step.total}
+    return all(
+        (name == "total" and step.total is None)
+        or (
+            expected.get(name) not in (None, "")
+            and same(expected[name], candidate.fields.get(name))
+        )
+        for name in names
+    )
+
+
 def _near(kind: Kind, step: Find, candidate: Candidate) -> bool:
     """Whether a record that Zoho raised is the one wanted: same customer and total, date near."""
-    expected = dict(step.expected)
-    if step.total is not None:
-        expected["total"] = step.total
-    for name in kind.near_identity or tuple(step.expected):
-        if name in expected and not same(expected[name], candidate.fields.get(name)):
-            return False
+    if not _equal(kind.near_identity or tuple(step.expected), step, candidate):
+        return False
     if not kind.near_days:
         return True
     wanted, seen = step.expected.get("date"), candidate.fields.get("date")
@@ -49,17 +55,9 @@ def _near(kind: Kind, step: Find, candidate: Candidate) -> bool:
     return abs(apart) <= timedelta(days=kind.near_days)
 
 
-def _adopted(step: Find, candidate: Candidate, claim: Claim, scene: Scene) -> Settlement:
-    """The found record is ours: link it, unless it is linked to somebody else already."""
+def _adopted(step: Find, candidate: Candidate, claim: Claim) -> Settlement:
+    """The found record is ours: link it."""
     kind = KINDS[claim.ref.kind]
-    other = scene.taken.get(candidate.zoho_id)
-    if other is not None and other != claim.ref:
-        problem = Problem(
-            ErrorClass.VALIDATION,
-            f"{kind.singular} {candidate.zoho_id} in Zoho is already linked to {other}, "
-            f"and {claim.ref} matches it too: make them differ here",
-        )
-        return Settlement(Status.FAILED, "failed", problem=problem)
     hints = {name: candidate.fields[name] for name in kind.hints if candidate.fields.get(name)}
     resting = kind.internal
     return Settlement(
@@ -74,16 +72,38 @@ def _adopted(step: Find, candidate: Candidate, claim: Claim, scene: Scene) -> Se
     )
 
 
+def _owner(candidate: Candidate, claim: Claim, scene: Scene) -> Ref | None:
+    """The other record that a found one is linked to already, if there is one."""
+    owner = scene.taken.get(candidate.zoho_id)
+    return None if owner == claim.ref else owner
+
+
+def _conflict(candidate: Candidate, owner: Ref, claim: Claim) -> Settlement:
+    kind = KINDS[claim.ref.kind]
+    problem = Problem(
+        ErrorClass.VALIDATION,
+        f"{kind.singular} {candidate.zoho_id} in Zoho is already linked to {owner}, "
+        f"and {claim.ref} matches it too: make them differ here",
+    )
+    return Settlement(Status.FAILED, "failed", problem=problem)
+
+
 def _verified(step: Find, reply: Found, claim: Claim, scene: Scene) -> Settlement:
     kind, intent = KINDS[claim.ref.kind], claim.intent
     assert intent is not None
     if step.zoho_id is not None:
         return _verified_change(step, reply, claim, scene)
     matches = [found for found in reply.candidates if ours(kind, step, found, scene)]
-    if len(matches) == 1:
-        return _adopted(step, matches[0], claim, scene)
-    if len(matches) > 1:
-        return _undecided(matches, "two or more records in Zoho carry its natural key", claim)
+    free = [found for found in matches if _owner(found, claim, scene) is None]
+    if len(free) == 1:
+        return _adopted(step, free[0], claim)
+    if len(free) > 1:
+        return _undecided(free, "two or more records in Zoho carry its natural key", claim)
+    sent = [name for name in kind.identity if name != "total"]
+    alike = [found for found in reply.candidates if sent and _equal(sent, step, found)]
+    alike = [found for found in alike if _owner(found, claim, scene) is None]
+    if alike and not intent.duplicate:
+        return _undecided(alike, "its natural key is there, but not all of it is ours", claim)
     if not reply.complete:
         return _look_again(claim, 60.0, IntentAfter.KEEP)
     if intent.duplicate:
@@ -104,6 +124,8 @@ def _verified(step: Find, reply: Found, claim: Claim, scene: Scene) -> Settlemen
     since_first = (scene.now - intent.absent_at).total_seconds()
     if since_first < scene.policy.second_absent_s:
         return _look_again(claim, scene.policy.second_absent_s - since_first, IntentAfter.KEEP)
+    if matches:  # not ours, yet a new one would be its double
+        return _conflict(matches[0], scene.taken[matches[0].zoho_id], claim)
     return Settlement(Status.PENDING, "absent", 0.0, attempts=claim.attempts)
 
 
@@ -116,12 +138,14 @@ def _verified_change(step: Find, reply: Found, claim: Claim, scene: Scene) -> Se
     state = kind.states.of(seen.get("status"))
     if step.state is not None:
         happened = state == step.state
+        payload = None
     else:
-        happened = all(
-            same(value, seen.get(name)) for name, value in step.expected.items() if name in seen
+        totals = step.total is None or same(step.total, seen.get("total"))
+        happened = totals and all(
+            same(value, seen.get(name)) for name, value in step.expected.items()
         )
+        payload = {**(claim.payload or {}), **step.expected}
     if happened:
-        payload = None if step.state is not None else step.expected
         return Settlement(Status.PENDING, "adopted", 0.0, payload=payload, remote_state=state)
     left = scene.policy.first_absent_s - (scene.now - intent.deadline).total_seconds()
     if left > 0:
@@ -154,11 +178,16 @@ def _linked(step: Find, reply: Found, claim: Claim, scene: Scene) -> Settlement:
     matches = [
         found
         for found in reply.candidates
-        if _near(kind, step, found) and scene.taken.get(found.zoho_id, claim.ref) == claim.ref
+        if _near(kind, step, found) and _owner(found, claim, scene) is None
     ]
     hinted = [found for found in matches if found.zoho_id == step.hint]
-    if len(hinted or matches) == 1:
-        return _adopted(step, (hinted or matches)[0], claim, scene)
+    if hinted:
+        return _adopted(step, hinted[0], claim)
+    if not reply.complete:
+        problem = Problem(ErrorClass.UNKNOWN, "Zoho's list could not be read to its end")
+        return Settlement(Status.RETRYING, "retrying", 60.0, problem=problem, looks=claim.looks)
+    if len(matches) == 1:
+        return _adopted(step, matches[0], claim)
     if matches:
         return _undecided(matches, "more than one record in Zoho fits", claim)
     looks = claim.looks + 1
@@ -189,8 +218,8 @@ def _linked(step: Find, reply: Found, claim: Claim, scene: Scene) -> Settlement:
 
 def _checked(step: Find, reply: Found, claim: Claim, _scene: Scene) -> Settlement:
     if not reply.candidates:
-        return _missing(step, claim)
-    return Settlement(Status.PENDING, "checked", 0.0, attempts=claim.attempts)
+        return replace(_missing(step, claim), checked=True)
+    return Settlement(Status.PENDING, "checked", 0.0, attempts=claim.attempts, checked=True)
 
 
 def _missing(step: Find, claim: Claim) -> Settlement:
@@ -205,10 +234,12 @@ def _missing(step: Find, claim: Claim) -> Settlement:
 
 def _seeded(step: Find, reply: Found, claim: Claim, scene: Scene) -> Settlement:
     kind = KINDS[claim.ref.kind]
-    names = [name for group in kind.somebody for name in group] or list(kind.identity)
+    names = [name for group in kind.somebody for name in group]
+    names = names or [name for name in kind.identity if name != kind.marker]
     for found in reply.candidates:
-        if all(same(step.expected.get(name), found.fields.get(name)) for name in names):
-            return _adopted(step, found, claim, scene)
+        if _equal(names, step, found):
+            owner = _owner(found, claim, scene)
+            return _adopted(step, found, claim) if owner is None else _conflict(found, owner, claim)
     problem = Problem(
         ErrorClass.VALIDATION,
         f"zoho_id {step.zoho_id} of the mapping is not this {kind.singular} in Zoho "

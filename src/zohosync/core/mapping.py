@@ -1,6 +1,5 @@
 """From a row of the user's SELECT to what is wanted in Zoho, with every fault of the row named."""
 
-import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
@@ -8,6 +7,7 @@ from typing import Any
 
 from zohosync.core.kinds import KINDS, Kind, Reference
 from zohosync.core.records import (
+    NO_FLOAT,
     Desired,
     ErrorClass,
     Payload,
@@ -15,7 +15,6 @@ from zohosync.core.records import (
     Ref,
     Slot,
     canonical,
-    place,
     same,
 )
 
@@ -24,6 +23,9 @@ OURS = frozenset({"key", "eligible", "state", "raised_by", "total", "zoho_id"})
 
 TEXT_LIMIT = 5_000
 """Characters that we send in one text field; longer ones are faults (assumed: docs/zoho.md)."""
+
+KEY_LIMIT = 200
+"""Characters that a key may have."""
 
 DATE_YEARS = (1900, 2200)
 """Years outside of which a date is taken for a slip."""
@@ -53,28 +55,34 @@ def desired_of(
         if top in kind.columns:
             _put(kind, payload, column, value, faults)
     slots = _slots(kind, row, payload, faults)
-    faults.extend(
-        _invalid(f"{name} is required and is empty", name)
-        for name in kind.required
-        if _missing(payload, name)
-    )
-    state = row.get("state") or kind.states.initial
+    state = str(row.get("state") or kind.states.initial)
     if state not in kind.states.names():
         names = ", ".join(sorted(kind.states.names()))
-        faults.append(_invalid(f"state {state!r} is none of {names}", "state"))
-    raised_by = row.get("raised_by") or "us"
+        faults.append(_invalid(f"state {state[:40]!r} is none of {names}", "state"))
+    raised_by = str(row.get("raised_by") or "us") if kind.raises else "us"
     if raised_by not in ("us", "zoho"):
-        faults.append(_invalid(f"raised_by {raised_by!r} is neither us nor zoho", "raised_by"))
+        fault = f"raised_by {raised_by[:40]!r} is neither us nor zoho"
+        faults.append(_invalid(fault, "raised_by"))
     total = _decimal(row.get("total"), "total", faults) if kind.raises else None
+    if raised_by == "zoho" and total is None:
+        faults.append(_invalid("total is required to find what Zoho raised", "total"))
+    faults.extend(
+        _invalid(f"{name} is required and is empty", name)
+        for name in (kind.near_required if raised_by == "zoho" else kind.required)
+        if _missing(payload, name)
+    )
+    wrong = key_fault(row["key"])
+    if wrong is not None:
+        faults.insert(0, _invalid(wrong, "key"))
     _mark(kind, payload, marker, marker_field)
     payload.update(kind.constants)
     return Desired(
         ref=Ref(kind.name, str(row["key"])),
         payload=payload,
         slots=slots,
-        state=str(state),
+        state=state,
         eligible=_truth(row.get("eligible", True)),
-        raised_by=str(raised_by),
+        raised_by=raised_by,
         total=total,
         seed_id=str(row["zoho_id"]) if row.get("zoho_id") else None,
         faults=tuple(faults),
@@ -130,17 +138,43 @@ def somebody_else(kind: Kind, before: Payload, now: Payload) -> bool:
 
 
 def _put(kind: Kind, payload: Payload, column: str, value: Any, faults: list[Problem]) -> None:
-    parts = column.split(".", 1)
-    if parts[0] == "custom_fields" and len(parts) > 1:
-        if value is not None:
-            fields = payload.setdefault("custom_fields", [])
-            fields.append({"label": parts[1], "value": str(value)})
+    top, _, below = column.partition(".")
+    if top == "custom_fields" and below:
+        text = "" if value is None else _clean(str(value), column, faults)
+        fields = payload.setdefault(top, [])
+        if isinstance(fields, list):  # what is no list is named by _custom_fields
+            fields.append({"label": below, "value": text})
         return
     if column in kind.money:
         value = _decimal(value, column, faults)
     elif column in kind.dates:
         value = _date(value, column, faults)
-    place(payload, tuple(column.split(".")), _clean(value, column, faults))
+    value = _clean(value, column, faults)
+    *above, last = column.split(".")
+    target = payload
+    for name in above:
+        inner = target.setdefault(name, {})
+        if inner is None:
+            inner = target[name] = {}
+        if not isinstance(inner, dict):
+            faults.append(_invalid(f"{name} is a value of its own: it cannot hold {column}", top))
+            return
+        target = inner
+    if isinstance(target.get(last), dict) and value is None:
+        return  # its parts are columns of their own
+    if top == "custom_fields":
+        value = _custom_fields(value, payload.get(top), faults)
+    target[last] = value
+
+
+def _custom_fields(value: Any, others: Any, faults: list[Problem]) -> list[Any]:
+    """The custom fields of a jsonb column, and those that are columns of their own."""
+    if value is None:
+        value = []
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        faults.append(_invalid("custom_fields is not a list of objects", "custom_fields"))
+        value = []
+    return [*value, *(others or [])]
 
 
 def _clean(value: Any, column: str, faults: list[Problem]) -> Any:
@@ -151,9 +185,12 @@ def _clean(value: Any, column: str, faults: list[Problem]) -> Any:
                     _invalid(f"{column} has {len(value)} characters, over {TEXT_LIMIT}", column)
                 )
                 return value[:40]
-            return value.replace("\x00", "").strip()
+            text = value.replace("\x00", "").strip()
+            return text if text.isascii() else text.encode("utf-8", "replace").decode()
         case Mapping():
-            return {name: _clean(item, f"{column}.{name}", faults) for name, item in value.items()}
+            return {
+                str(name): _clean(item, f"{column}.{name}", faults) for name, item in value.items()
+            }
         case list():
             return [_clean(item, column, faults) for item in value]
     try:
@@ -214,6 +251,10 @@ def _slot(  # noqa: PLR0917
                 )
             )
         return
+    wrong = key_fault(parent.key)
+    if wrong is not None:
+        faults.append(_invalid(f"{reference.column}: {wrong}", reference.column))
+        return
     slots.append(Slot(parent, path, reference.needs))
 
 
@@ -222,10 +263,17 @@ def _mark(kind: Kind, payload: Payload, marker: str, marker_field: str | None) -
         return
     if marker_field and "custom_fields" in kind.columns and not kind.marker_is_whole:
         fields = payload.setdefault("custom_fields", [])
+        fields[:] = [field for field in fields if field.get("label") != marker_field]
         fields.append({"label": marker_field, "value": marker})
         return
     text = payload.get(kind.marker)
-    payload[kind.marker] = marker if kind.marker_is_whole or not text else f"{text}\n{marker}"
+    if kind.marker_is_whole or text in (None, ""):
+        payload[kind.marker] = marker
+        return
+    # A marker that came along with the text (copied from Zoho) would claim somebody else's record.
+    scheme = ":".join(marker.split(":")[:2]) + ":"
+    lines = [line for line in str(text).splitlines() if not line.strip().startswith(scheme)]
+    payload[kind.marker] = "\n".join([*lines, marker])
 
 
 def _missing(payload: Payload, name: str) -> bool:
@@ -239,11 +287,14 @@ def _decimal(value: Any, column: str, faults: list[Problem]) -> Decimal | None:
     if value is None:
         return None
     try:
-        number = Decimal(str(value).strip())
-        if not number.is_finite():
-            raise InvalidOperation
-    except InvalidOperation:
-        faults.append(_invalid(f"{column} {str(value)[:40]!r} is not an amount of money", column))
+        if isinstance(value, float):
+            raise TypeError(NO_FLOAT)
+        number = canonical(Decimal(str(value).strip()))
+        assert isinstance(number, Decimal)
+    except (InvalidOperation, ValueError, TypeError) as error:
+        more = f": {error}" if isinstance(error, TypeError) else ""
+        fault = f"{column} {str(value)[:40]!r} is not an amount of money{more}"
+        faults.append(_invalid(fault, column))
         return None
     if number < 0 and column != "adjustment":
         faults.append(_invalid(f"{column} {number} is below zero", column))
@@ -254,15 +305,22 @@ def _date(value: Any, column: str, faults: list[Problem]) -> str | None:
     if value is None:
         return None
     try:
-        day = value if isinstance(value, date) else date.fromisoformat(str(value)[:10])
+        match value:
+            case datetime():
+                day = value.date()
+            case date():
+                day = value
+            case _:
+                text = str(value).strip()
+                day = date.fromisoformat(text[:10])
+                if text[10:11] not in ("", "T", " "):
+                    raise ValueError
     except ValueError:
         faults.append(_invalid(f"{column} {str(value)[:40]!r} is not a date", column))
         return None
-    if isinstance(value, datetime):
-        day = value.date()
     if not DATE_YEARS[0] <= day.year <= DATE_YEARS[1]:
         faults.append(_invalid(f"{column} {day} is out of range", column))
-    return f"{day:%Y-%m-%d}"
+    return day.isoformat()
 
 
 def _truth(value: Any) -> bool:
@@ -273,14 +331,19 @@ def _invalid(message: str, column: str | None) -> Problem:
     return Problem(ErrorClass.VALIDATION, message, field=column)
 
 
-_KEY = re.compile(r"^.{1,200}$", re.DOTALL)
-
-
 def key_fault(key: Any) -> str | None:
-    """Why a key cannot be used, or None."""
+    """Why a key cannot be used, or None.
+
+    The key is a line of the marker in Zoho, so it has to come back as it was sent.
+    """
     if key is None:
         return "key is NULL"
-    return None if _KEY.match(str(key)) else "key is empty or over 200 characters"
+    text = str(key)
+    if not 0 < len(text) <= KEY_LIMIT:
+        return f"key is empty or over {KEY_LIMIT} characters"
+    if text != text.strip() or text.splitlines() != [text] or "\x00" in text:
+        return f"key {text[:40]!r} has spaces around it or more than one line"
+    return None
 
 
 def is_mapped(name: str) -> bool:

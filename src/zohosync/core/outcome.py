@@ -48,8 +48,11 @@ from zohosync.core.settlement import IntentAfter, Scene, Settlement
 DUPLICATE_CODES = frozenset({"1001", "3062", "13011"})
 """Codes that say a name or number is taken (docs/zoho.md: measured on sister products)."""
 
-MISSING_PARENT_CODES = frozenset({"1002", "1008"})
+MISSING_CODES = frozenset({"1002", "1008"})
 """Codes that say something which the request names does not exist (docs/zoho.md)."""
+
+WRONG_PATH_CODE = "5"
+"""A 404 of this code is about the path, not about a record (Books)."""
 
 
 def judge(step: Step, reply: Reply | None, claim: Claim, scene: Scene) -> Settlement:
@@ -81,30 +84,26 @@ def _judge_reply(
     step: Create | Update | Transition | Find, reply: Reply, claim: Claim, scene: Scene
 ) -> Settlement:
     writes = not isinstance(step, Find)
-    unsure = IntentAfter.KEEP if claim.intent or writes else IntentAfter.CLOSE
+    keep = IntentAfter.KEEP if claim.intent else IntentAfter.CLOSE
     match reply:
-        case Accepted():
-            assert not isinstance(step, Find)
+        case Accepted() if not isinstance(step, Find) and reply.zoho_id:
             return _accepted(step, reply, claim)
-        case Found():
-            assert isinstance(step, Find)
+        case Found() if isinstance(step, Find):
             return found(step, reply, claim, scene)
+        case Accepted() | Found():
+            problem = Problem(ErrorClass.UNKNOWN, "the reply is not one to what was asked")
         case Closed(reason=reason, retry_in_s=seconds):
-            keep = IntentAfter.KEEP if claim.intent else IntentAfter.CLOSE
             return _given_back(claim, f"closed: {reason}", seconds, keep)
         case Throttled(code=code, message=message):
-            keep = IntentAfter.KEEP if claim.intent else IntentAfter.CLOSE
             problem = Problem(ErrorClass.RATE_LIMIT, message or "too many requests", code)
             return replace(_given_back(claim, "throttled", 0.0, keep), problem=problem)
         case Unauthorized(code=code, message=message):
-            keep = IntentAfter.KEEP if claim.intent else IntentAfter.CLOSE
             problem = Problem(ErrorClass.AUTHENTICATION, message, code)
             return replace(_given_back(claim, "unauthorized", 0.0, keep), problem=problem)
         case Rejected():
-            return _rejected(step, reply, claim)
+            return _rejected(step, reply, claim, scene.policy)
         case Unreachable(sent=False, message=message):
             problem = Problem(ErrorClass.NETWORK_ERROR, message)
-            keep = IntentAfter.KEEP if claim.intent else IntentAfter.CLOSE
             return _again(claim, problem, scene, keep)
         case Unreachable(message=message):
             problem = Problem(ErrorClass.NETWORK_ERROR, message)
@@ -119,9 +118,9 @@ def _judge_reply(
             due_in_s=0.0,
             problem=problem,
             attempts=claim.attempts,
-            intent=unsure,
+            intent=IntentAfter.KEEP,
         )
-    return _again(claim, problem, scene, unsure)
+    return _again(claim, problem, scene, keep)
 
 
 def backoff_s(attempts: int, policy: Policy, roll: float) -> float:
@@ -140,11 +139,19 @@ def _again(claim: Claim, problem: Problem, scene: Scene, intent: IntentAfter) ->
             due_in_s,
             problem=problem,
             attempts=attempts,
+            looks=claim.looks,
             intent=intent,
         )
     if attempts >= scene.policy.max_retries and not scene.down:
         return Settlement(Status.FAILED, "failed", problem=problem, attempts=attempts)
-    return Settlement(Status.RETRYING, "retrying", due_in_s, problem=problem, attempts=attempts)
+    return Settlement(
+        Status.RETRYING,
+        "retrying",
+        due_in_s,
+        problem=problem,
+        attempts=attempts,
+        looks=claim.looks,
+    )
 
 
 def _given_back(claim: Claim, result: str, seconds: float, intent: IntentAfter) -> Settlement:
@@ -155,23 +162,51 @@ def _given_back(claim: Claim, result: str, seconds: float, intent: IntentAfter) 
 
 
 def _rejected(
-    step: Create | Update | Transition | Find, reply: Rejected, claim: Claim
+    step: Create | Update | Transition | Find, reply: Rejected, claim: Claim, policy: Policy
 ) -> Settlement:
-    error_class = ErrorClass.NOT_FOUND if reply.status == 404 else ErrorClass.VALIDATION
-    problem = Problem(error_class, reply.message, reply.code)
+    lost = reply.code in MISSING_CODES or (reply.status == 404 and reply.code != WRONG_PATH_CODE)
     if isinstance(step, Create) and reply.code in DUPLICATE_CODES:
         return Settlement(
             Status.UNCERTAIN,
             "duplicate",
             0.0,
-            problem=problem,
+            problem=Problem(ErrorClass.VALIDATION, reply.message, reply.code),
             attempts=claim.attempts,
             intent=IntentAfter.DUPLICATE,
         )
-    keep = IntentAfter.KEEP if isinstance(step, Find) and claim.intent else IntentAfter.CLOSE
-    if keep is IntentAfter.KEEP:
-        return Settlement(Status.UNCERTAIN, "uncertain", problem=problem, intent=keep)
+    if (
+        isinstance(step, Create)
+        and step.parents
+        and lost
+        and claim.attempts + 1 < policy.max_retries
+    ):
+        return _orphaned(step, reply, claim)
+    if isinstance(step, Find) and claim.intent:
+        problem = Problem(ErrorClass.UNKNOWN, reply.message, reply.code)
+        return Settlement(Status.UNCERTAIN, "undecided", problem=problem, intent=IntentAfter.KEEP)
+    own = isinstance(step, Transition) or (isinstance(step, Update) and reply.status == 404)
+    error_class = ErrorClass.NOT_FOUND if lost and own else ErrorClass.VALIDATION
+    problem = Problem(error_class, reply.message, reply.code)
     return Settlement(Status.FAILED, "failed", problem=problem, attempts=claim.attempts + 1)
+
+
+def _orphaned(step: Create, reply: Rejected, claim: Claim) -> Settlement:
+    """Zoho lacks something that the create names: whether that parent is there is looked up.
+
+    It is the one that the message names; else, one parent after the other.
+    """
+    said = reply.message.lower()
+    named = [parent for parent in step.parents if KINDS[parent.kind].singular in said]
+    suspects = named or step.parents
+    suspect = suspects[claim.attempts % len(suspects)]
+    return Settlement(
+        Status.WAITING,
+        "orphaned",
+        problem=Problem(ErrorClass.VALIDATION, reply.message, reply.code),
+        attempts=claim.attempts + 1,
+        waiting_on=suspect,
+        suspect=suspect,
+    )
 
 
 def _accepted(step: Create | Update | Transition, reply: Accepted, claim: Claim) -> Settlement:
@@ -181,14 +216,18 @@ def _accepted(step: Create | Update | Transition, reply: Accepted, claim: Claim)
         return Settlement(
             _rest(step.more), step.operation, _soon(step.more), remote_state=step.state, gone=False
         )
-    result = "created" if isinstance(step, Create) else "updated"
-    remote_state = kind.states.of(reply.fields.get("status"))
-    if isinstance(step, Update) and not reply.fields.get("status"):
-        remote_state = claim.remote_state or remote_state
+    here = claim.remote_state or kind.states.initial
+    if isinstance(step, Create):
+        result, here = "created", kind.states.initial
+    else:
+        result = "updated"
+    status = reply.fields.get("status")
+    remote_state = kind.states.of(status) if status else here
+    more = step.more or remote_state != here  # Zoho moved it by itself: look again
     done = Settlement(
-        _rest(step.more),
+        _rest(more),
         result,
-        _soon(step.more),
+        _soon(more),
         reply.zoho_id,
         step.wanted,
         remote_state,
@@ -204,7 +243,8 @@ def _accepted(step: Create | Update | Transition, reply: Accepted, claim: Claim)
         "mend lines, tax or adjustment",
         field="total",
     )
-    kept = {name: step.wanted[name] for name in kind.locked.get("*", ()) if name in step.wanted}
+    fixed = kind.locked.get("*", frozenset()) | kind.locked.get(remote_state, frozenset())
+    kept = {name: value for name, value in step.wanted.items() if name in fixed}
     return replace(
         done, status=Status.FAILED, result="failed", due_in_s=None, payload=kept, problem=problem
     )

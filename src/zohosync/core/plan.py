@@ -36,12 +36,16 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Make the record in Zoho; `more` says that a change of state follows."""
+    """Make the record in Zoho; `more` says that a change of state follows.
+
+    `parents` are the records whose Zoho ids the payload names.
+    """
 
     payload: Payload
     wanted: Payload
     total: Decimal | None
     more: bool
+    parents: tuple[Ref, ...] = ()
     calls: ClassVar[bool] = True
 
 
@@ -140,11 +144,14 @@ def plan(
     """The one step to take now. Pure; the same for a dry run and for the real thing.
 
     `desired` is None when the row is gone. An open intent comes before everything else: whether
-    that write happened is found out before any other step is thought of (D6).
+    that write happened is found out before any other step is thought of (D6). Nor does a doubt
+    that the record is still in Zoho depend on the row.
     """
     kind = KINDS[claim.ref.kind]
     if claim.intent is not None:
         return _verify(kind, claim)
+    if claim.check and claim.zoho_id:
+        return Find(Purpose.CHECK, claim.payload or {}, zoho_id=claim.zoho_id)
     if desired is None:
         return Skip("gone here" if claim.zoho_id else "no such row here", gone=True)
     if not desired.eligible:
@@ -159,14 +166,11 @@ def plan(
                 "key",
             )
         )
-    if claim.check and claim.zoho_id:
-        return Find(Purpose.CHECK, desired.payload, zoho_id=claim.zoho_id)
+    if desired.state in kind.states.ended and not claim.zoho_id:
+        return Skip(f"{desired.state} before it ever was in Zoho")
     if desired.faults:
         return Fail(desired.faults[0])
-    ended = desired.state in kind.states.ended
-    if ended and not claim.zoho_id:
-        return Skip(f"{desired.state} before it ever was in Zoho")
-    blocked = _blocked(desired, parents)
+    blocked = _blocked(kind, desired, claim, parents)
     if blocked is not None:
         return blocked
     wanted = resolve(desired, parents)
@@ -181,8 +185,9 @@ def resolve(desired: Desired, parents: Mapping[Ref, ParentView]) -> Payload:
     """The payload with the parents' Zoho ids in their places."""
     payload = copy.deepcopy(desired.payload)
     for slot in desired.slots:
-        if slot.path:
-            place(payload, slot.path, parents[slot.parent].zoho_id)
+        parent = parents.get(slot.parent)
+        if slot.path and parent is not None:
+            place(payload, slot.path, parent.zoho_id)
     return payload
 
 
@@ -197,18 +202,32 @@ def _verify(kind: Kind, claim: Claim) -> Find:
     return Find(Purpose.VERIFY, intent.payload, intent.total, zoho_id, state=state)
 
 
-def _blocked(desired: Desired, parents: Mapping[Ref, ParentView]) -> Wait | None:
+def _blocked(
+    kind: Kind, desired: Desired, claim: Claim, parents: Mapping[Ref, ParentView]
+) -> Wait | None:
+    """The first parent that is not as the operation needs it.
+
+    What is only to be found in Zoho needs no ids for its lists; what is linked already needs its
+    parents' ids, and not their states any more; what is to end needs no parent.
+    """
+    if claim.zoho_id and desired.state in kind.states.ended:
+        return None
+    found_only = desired.raised_by == "zoho" or kind.link_only
     for slot in desired.slots:
-        wait = _waits_on(slot, parents.get(slot.parent))
+        if found_only and len(slot.path) > 1:
+            continue
+        wait = _waits_on(slot, parents.get(slot.parent), linked=claim.zoho_id is not None)
         if wait is not None:
             return wait
     return None
 
 
-def _waits_on(slot: Slot, parent: ParentView | None) -> Wait | None:
+def _waits_on(slot: Slot, parent: ParentView | None, *, linked: bool) -> Wait | None:
     if parent is None or parent.zoho_id is None:
         return Wait(slot.parent, slot.needs, f"{slot.parent} is not in Zoho yet")
-    if slot.needs and parent.remote_state not in slot.needs:
+    if parent.missing and not linked:
+        return Wait(slot.parent, slot.needs, f"{slot.parent} is no longer in Zoho")
+    if slot.needs and not linked and parent.remote_state not in slot.needs:
         needs = " or ".join(sorted(slot.needs))
         return Wait(slot.parent, slot.needs, f"{slot.parent} is {parent.remote_state}, not {needs}")
     return None
@@ -220,12 +239,13 @@ def _appear(
     if desired.seed_id and policy.live:
         return Find(Purpose.SEED, wanted, desired.total, desired.seed_id)
     if desired.raised_by == "zoho" or kind.link_only:
-        views = (parents[slot.parent] for slot in desired.slots)
+        views = (parents[slot.parent] for slot in desired.slots if slot.parent in parents)
         hints = (view.hints.get(kind.hint_for) for view in views) if kind.hint_for else iter(())
         hint = next((str(found) for found in hints if found), None)
         return Find(Purpose.LINK, wanted, desired.total, hint=hint)
     more = desired.state != kind.states.initial
-    return Create(without_nothing(wanted), wanted, desired.total, more)
+    named = tuple(dict.fromkeys(slot.parent for slot in desired.slots if slot.path))
+    return Create(without_nothing(wanted), wanted, desired.total, more, named)
 
 
 def _converge(kind: Kind, desired: Desired, wanted: Payload, claim: Claim) -> Step:

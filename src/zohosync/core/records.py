@@ -14,6 +14,11 @@ Payload = dict[str, Any]
 
 FINGERPRINT_VERSION = "1"
 
+NO_FLOAT = "a float is not exact: cast it to numeric"
+
+DIGITS_MAX = 28
+"""Digits that a number may have: what Decimal reckons with exactly, and far beyond any price."""
+
 LIVE, NORMAL, BULK, UPKEEP = 10, 5, 1, 0
 """Priorities, and the lanes that calls run in (the guide's 10 / 5 / 1, and ours for upkeep)."""
 
@@ -97,13 +102,14 @@ class Desired:
 
 @dataclass(frozen=True, slots=True)
 class ParentView:
-    """What is known of a parent when its child is planned."""
+    """What is known of a parent when its child is planned; `missing` = Zoho lost it."""
 
     ref: Ref
     zoho_id: str | None = None
     remote_state: str | None = None
     status: Status = Status.PENDING
     hints: Mapping[str, Any] = field(default_factory=dict)
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +163,7 @@ def canonical(value: Any) -> Any:
         case None | bool() | str():
             return value
         case int() | Decimal():
-            number = Decimal(value)
-            if not number.is_finite():
-                raise TypeError(f"{value} is not a number that Zoho can hold")
-            whole = number == number.to_integral_value()
-            return number.quantize(Decimal(1)) if whole else number.normalize()
+            return _plain(Decimal(value))
         case datetime():
             return value.isoformat()
         case date():
@@ -170,8 +172,25 @@ def canonical(value: Any) -> Any:
             return {str(name): canonical(value[name]) for name in sorted(value)}
         case list() | tuple():
             return [canonical(item) for item in value]
+        case float():
+            raise TypeError(NO_FLOAT)
         case _:
             raise TypeError(f"a {type(value).__name__} cannot be sent to Zoho")
+
+
+def _plain(number: Decimal) -> Decimal:
+    """A number without exponent, trailing zeros or a minus before zero."""
+    if not number:
+        return Decimal(0)
+    sign, digits, exponent = number.as_tuple()
+    if not isinstance(exponent, int):
+        raise TypeError(f"{number} is not a number that Zoho can hold")
+    text = "".join(map(str, digits)).rstrip("0")
+    exponent += len(digits) - len(text)
+    if number.adjusted() >= DIGITS_MAX or len(text) > DIGITS_MAX or exponent < -DIGITS_MAX:
+        raise TypeError(f"a number with over {DIGITS_MAX} digits cannot be sent to Zoho")
+    text += "0" * exponent
+    return Decimal((sign, tuple(map(int, text)), min(exponent, 0)))
 
 
 def fingerprint(payload: Payload) -> str:
@@ -181,9 +200,14 @@ def fingerprint(payload: Payload) -> str:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Whether two values mean the same in Zoho: 50, "50.00" and Decimal("50.0") are equal."""
+    """Whether two values mean the same in Zoho: 50, "50.00" and Decimal("50.0") are equal.
+
+    Nothing and empty text are equal, too: Zoho keeps no difference between them.
+    """
     if left in (None, "") and right in (None, ""):
         return True
+    if isinstance(left, bool) or isinstance(right, bool):
+        return str(left).lower() == str(right).lower()
     numeric = (int, Decimal)
     if isinstance(left, numeric) or isinstance(right, numeric):
         try:

@@ -21,7 +21,11 @@ class IntentAfter(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What is written when an attempt ends. None keeps what was there; `due_in_s` None = rest."""
+    """What is written when an attempt ends. None keeps what was there; `due_in_s` None = rest.
+
+    `suspect` is the parent that Zoho may have lost: it is to be checked, and the record waits on
+    it; `checked` says that such a check of this record has come to its end.
+    """
 
     status: Status
     result: str
@@ -38,6 +42,7 @@ class Settlement:
     intent: IntentAfter = IntentAfter.CLOSE
     gone: bool | None = None
     suspect: Ref | None = None
+    checked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
