@@ -84,10 +84,14 @@ class Credentials:
     refresh_token: Secret
     scopes: Sequence[str] = SCOPES
 
-    def token_key(self) -> str:
-        """The name of the token in the cache: a digest, from which nothing can be read."""
+    def token_key(self, secret_key: Secret | None = None) -> str:
+        """A name for the token: a digest, from which nothing can be read.
+
+        With the key that encrypts it, since workers with another key cannot read that row.
+        """
         refresh_token = self.refresh_token.reveal()
-        parts = (self.data_center, self.client_id, refresh_token, *sorted(self.scopes))
+        parts = [self.data_center, self.client_id, refresh_token, *sorted(self.scopes)]
+        parts += [secret_key.reveal()] if secret_key else []
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -188,7 +192,7 @@ class Tokens:
         self._api_domain = center.api
         self._cipher = cipher_of(credentials, secret_key)
         self._door = Door(gate=gate, clock=clock, transport=transport, time_limit_s=MINT_LIMIT_S)
-        self._key = credentials.token_key()
+        self._key = credentials.token_key(secret_key)
         self._held: AccessToken | None = None
         self._turn = asyncio.Lock()
 
@@ -222,10 +226,10 @@ class Tokens:
     async def _renewed(self) -> AccessToken:
         give_up_at = self._clock.monotonic() + PATIENCE_S
         while True:
-            kept = self._opened(await self._cache.read(self._key))
+            kept = await self._kept()
             if kept is not None and kept.check_at > self._clock.monotonic():
                 return kept
-            if await self._lease():
+            if await self._cache.lease(self._key, self._owner, lease_s=LEASE_S, fresh_s=EARLY_S):
                 return await self._mint()
             if kept is not None:
                 return AccessToken(
@@ -237,21 +241,20 @@ class Tokens:
                 raise NoTokenError(Closed(words, RECHECK_S), words)
             await self._clock.sleep(0.25)
 
-    def _opened(self, row: Mapping[str, Any] | None) -> AccessToken | None:
-        """The row as a token in hand, None where it is dead, missing or not ours to read."""
+    async def _kept(self) -> AccessToken | None:
+        """The token in the cache, None where it is dead, missing or cannot be read."""
+        row = await self._cache.read(self._key)
         if row is None or not row["access_token"] or row["good_for_s"] <= USABLE_S:
             return None
         sealed, good_for_s = str(row["access_token"]), float(row["good_for_s"])
         try:
             secret = Secret(self._cipher.decrypt(sealed.encode()).decode())
-        except InvalidToken:  # the key was changed: as good as none
+        except (InvalidToken, UnicodeError):
+            await self._cache.invalidate(self._key, sealed)
             return None
         now = self._clock.monotonic()
         return AccessToken(secret, row["api_domain"] or self._api_domain, now + good_for_s,
                            now + good_for_s - EARLY_S, sealed)  # fmt: skip
-
-    async def _lease(self) -> bool:
-        return await self._cache.lease(self._key, self._owner, lease_s=LEASE_S, fresh_s=EARLY_S)
 
     async def _mint(self) -> AccessToken:
         call = Call("accounts", "token", "POST", TOKEN_PATH, LIVE)
