@@ -25,7 +25,7 @@ def demo(
     project: ProjectDir = HERE,
     speed: Annotated[
         float, typer.Option(min=1.0, max=1_000.0, help="Times faster than real time.")
-    ] = 50.0,
+    ] = 60.0,
     directory: Annotated[
         Path | None, typer.Option(help="Where its database is kept; a temporary place without.")
     ] = None,

@@ -1,9 +1,10 @@
 -- Promise: every record that waits for this one to be as it is now becomes due; a statement of its own
 --   after the settling one, so that its snapshot sees whoever parked in between (no lost wake-up).
+--   It is due since its mark, ahead of what was marked later: families are finished before new ones begin.
 -- Locks: the woken records, after their parent.
 -- Index: records_waiting.
 update zohosync.records c
-   set status = 'pending', due_at = zohosync.current_time(), waiting_kind = null,
+   set status = 'pending', due_at = least(c.marked_at, zohosync.current_time()), waiting_kind = null,
        waiting_key = null, waiting_needs = '{}', looks = 0
   from zohosync.records p
  where p.org_id = %(org_id)s and p.kind = %(kind)s and p.key = %(key)s and p.zoho_id is not null
