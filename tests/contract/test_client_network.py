@@ -11,10 +11,11 @@ import httpcore2
 import httpx2
 import pytest
 
-from remote_kit import HandClock, RecordingGate
-from zohosync.clock import Clock, ScaledClock, SystemClock
+from remote_kit import HandClock, RecordingGate, found_ids, line
+from zohosync.clock import Chance, Clock, ScaledClock, SystemClock
 from zohosync.core.records import NORMAL
 from zohosync.core.replies import Accepted, Closed, Found, Reply, Unreachable
+from zohosync.sandbox import Fault, Faults, Sandbox, SandboxLimits, serving
 from zohosync.zoho.door import BODY_LIMIT, Answer, Call, Door, Heard, Outgoing
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -391,3 +392,21 @@ async def test_in_process_the_deadline_is_looked_at_right_before_the_app_is_call
     assert "dropped" in await maybe_sent(url, transport=transport)
     assert await never_sent(url, transport=transport, send_within_s=-1.0) == "send deadline passed"
     assert called == ["/things"]
+
+
+@pytest.mark.parametrize("what", ["reset", "lost_reply", "late_commit"])
+async def test_over_a_socket_the_sandbox_loses_replies_as_a_network_does(what: str) -> None:
+    clock = SystemClock()
+    sandbox = Sandbox(clock=clock, chance=Chance(1), limits=SandboxLimits.lifted())
+    ann = {"display_name": "Ann", "email": "ann@x.example"}
+    async with serving(sandbox) as address, line(sandbox=sandbox, base=address, clock=clock) as on:
+        await on.remote.probe()
+        sandbox.set_faults(Faults([Fault(what, "POST /customers")]))
+        reply = await on.create("customers", ann)
+        assert isinstance(reply, Unreachable)
+        assert reply.sent
+        sandbox.wire.catch_up()
+        there = len(sandbox.ledger.records("customers"))
+        assert there == (0 if what == "reset" else 1)
+        found = await on.find("customers", ann)
+        assert len(found_ids(found)) == there

@@ -245,7 +245,7 @@ async def test_a_failed_mint_gives_the_lease_back(database_url: str, clock: Hand
 async def test_only_the_very_token_is_invalidated(database: Database) -> None:
     cache = TokenCache(database)
     for text in ("old", "new"):
-        await cache.save("k", "w1", access_token=text, api_domain="https://x", good_for_s=3600.0)
+        await cache.save("k", "w1", access_token=text, api_domain="https://x.example", good_for_s=3600.0)
     await cache.invalidate("k", "old")
     row = await cache.read("k")
     assert row is not None

@@ -351,6 +351,6 @@ def api_base(url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
         raise SettingsError(
             "The API's address cannot be read", place=url[:100],
-            next_step="write it as https://HOST or https://HOST/billing/v1",
+            next_step="write it as https://zoho.example or https://zoho.example/billing/v1",
         )  # fmt: skip
     return url.strip().rstrip("/") + (API_PATH if parts.path in ("", "/") else "")
