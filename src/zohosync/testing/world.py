@@ -4,8 +4,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
-import httpx2
-
 from zohosync.clock import Chance, Clock, SystemClock
 from zohosync.core.governor import PLANS, Limits
 from zohosync.core.kinds import MAPPED
@@ -22,6 +20,7 @@ from zohosync.store.records import Records
 from zohosync.store.source import Source
 from zohosync.store.tokens import TokenCache
 from zohosync.zoho.client import Remote
+from zohosync.zoho.door import in_process
 from zohosync.zoho.tokens import Credentials, Secret, Tokens
 
 
@@ -122,7 +121,7 @@ async def world(
         send_within_s=settings.send_within_s,
         tell=tell,
     )
-    transport = None if url else httpx2.ASGITransport(app=sandbox.app)
+    transport = None if url else in_process(sandbox.app)
     address = url or "http://sandbox.test"
     tokens = Tokens(
         credentials,

@@ -300,6 +300,11 @@ async def _read(response: httpx2.Response) -> Answer:
     return Answer(response.status_code, headers, bytes(body) if whole else b"", whole)
 
 
+def in_process(app: Any) -> httpx2.AsyncBaseTransport:
+    """A transport to an ASGI app in this process: the sandbox without a socket."""
+    return httpx2.ASGITransport(app=app)
+
+
 def words_of(error: Exception) -> str:
     """What went wrong on the way, in a sentence that cannot hold a header."""
     if isinstance(error, _LateError):
