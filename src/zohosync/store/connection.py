@@ -255,8 +255,12 @@ class _InstantLoader(TimestamptzLoader):
     def load(self, data: Any) -> datetime:
         try:
             return datetime.fromisoformat(bytes(data).decode()).astimezone(UTC)
-        except ValueError:  # infinity, BC, other date styles: psycopg knows, or refuses
-            return super().load(data).astimezone(UTC)
+        except (ValueError, OverflowError):  # infinity, BC, other styles: psycopg knows, or refuses
+            found = super().load(data)
+        try:
+            return found.astimezone(UTC)
+        except OverflowError:
+            raise psycopg.DataError(f"timestamp out of range: {bytes(data)!r}") from None
 
 
 class _ExactJsonb(JsonbDumper):

@@ -50,16 +50,17 @@ class Transaction:
     `query` is the name of a file in queries/, parameters go by name. All raise DatabaseError.
     """
 
-    __slots__ = ("_address", "_link")
+    __slots__ = ("_address", "_link", "committing")
 
     def __init__(self, link: Connection, address: Address) -> None:
         """Built by Database.transaction only."""
         self._link = link
         self._address = address
+        self.committing = False
 
     async def fetch(self, query: str, /, **params: Any) -> list[Row]:
         """All rows of a query."""
-        return await _rows(await self._run(_query(query), params, f"the query {query}"))
+        return await self._fetch(_query(query), params, f"the query {query}")
 
     async def fetch_one(self, query: str, /, **params: Any) -> Row | None:
         """The first row of a query, None when there is none."""
@@ -72,7 +73,7 @@ class Transaction:
 
     async def fetch_sql(self, text: str, params: Params | None = None) -> list[Row]:
         """All rows of a statement that stands in no file (a mapping). % is plain without params."""
-        return await _rows(await self._run(text.encode(), params, "a statement"))
+        return await self._fetch(text.encode(), params, "a statement")
 
     async def execute_sql(self, text: str, params: Params | None = None) -> int:
         """Run generated SQL, several statements too when there are no params; rows of the last."""
@@ -105,18 +106,28 @@ class Transaction:
         except psycopg.Error as error:
             raise failure(error, "a statement", self._address) from error
 
-    async def batch(self, *calls: tuple[str, Params]) -> list[list[Row]]:
-        """The rows of several queries, sent in one round trip.
+    async def batch(self, *calls: tuple[str, Params], last: bool = False) -> list[list[Row]]:
+        """The rows of several queries, sent in one round trip; `last`: COMMIT goes with them.
 
         They run in order, each with its own snapshot: what one locks, the next ones see as it is.
         """
+        self.committing = last
         try:
             async with self._link.pipeline():
                 cursors = [await self._link.execute(_query(name), params) for name, params in calls]
+                if last:
+                    await self._link.execute(b"commit")
             return [await _rows(cursor) for cursor in cursors]
         except psycopg.Error as error:
             names = ", ".join(name for name, _ in calls)
             raise failure(error, f"the batch {names}", self._address) from error
+
+    async def _fetch(self, text: bytes, params: Params | None, what: str) -> list[Row]:
+        cursor = await self._run(text, params, what)
+        try:
+            return await _rows(cursor)
+        except psycopg.Error as error:  # a value that Python cannot hold: infinity, 20000-01-01
+            raise failure(error, what, self._address) from error
 
     async def _run(self, text: bytes, params: Params | None, what: str) -> psycopg.AsyncCursor[Row]:
         try:
@@ -253,7 +264,7 @@ class _Links:
 class _Scope:
     """What `async with` needs of a transaction."""
 
-    __slots__ = ("_alone", "_begin", "_direct", "_link", "_links")
+    __slots__ = ("_alone", "_begin", "_direct", "_link", "_links", "_transaction")
 
     def __init__(
         self, links: _Links, begin: list[str] | None = None, *, alone: bool = False
@@ -283,7 +294,8 @@ class _Scope:
                 if isinstance(error, psycopg.Error):
                     raise failure(error, "BEGIN", links.address) from error
                 raise
-        return Transaction(self._link, links.address)
+        self._transaction = Transaction(self._link, links.address)
+        return self._transaction
 
     async def __aexit__(
         self,
@@ -295,7 +307,7 @@ class _Scope:
         try:
             if error is not None:
                 await self._undo(error)
-            elif not self._alone:
+            elif self._link.info.transaction_status != TransactionStatus.IDLE:
                 await self._commit()
         except BaseException:
             await self._link.close()
@@ -318,7 +330,8 @@ class _Scope:
 
     async def _undo(self, error: BaseException) -> None:
         if self._link.closed:
-            if self._alone and isinstance(error, DatabaseUnavailableError):
+            unsure = self._alone or self._transaction.committing
+            if unsure and isinstance(error, DatabaseUnavailableError):
                 raise self._unknown() from error
         elif not isinstance(error, Exception):
             await self._link.close()  # cancelled: do not wait for anything more

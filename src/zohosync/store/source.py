@@ -1,7 +1,8 @@
 """The user's own tables, read through the mapping: the row as it is, never a wrong empty one."""
 
+import itertools
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,12 @@ from zohosync.store.database import Database, Transaction
 
 READ_LIMIT_S = 30.0
 """How long one read of a mapping may take."""
+
+TOO_SLOW = "57014"
+"""What Postgres says when a statement's time limit ended it."""
+
+NOT_ALLOWED = "42501"
+"""No right to a table, or row-level security that would hide rows of it."""
 
 KEY_LIMIT = 200
 """Characters of a key that a record may have (as core.mapping.key_fault)."""
@@ -95,6 +102,7 @@ class Source:
         """What is wanted of each record now; None where there is no such row.
 
         One statement per kind; where that fails, one per record, so that only the bad row fails.
+        A record whose row cannot be read just now (its table is locked) is left out.
         Raises DatabaseUnavailableError when the database is not there.
         """
         wanted: dict[Ref, Desired | None] = {}
@@ -111,20 +119,31 @@ class Source:
         return wanted
 
     async def _read(self, kind: str, refs: Sequence[Ref]) -> dict[Ref, Desired | None]:
-        try:
-            rows = await self._rows(kind, [ref.key for ref in refs])
-        except DatabaseUnavailableError:
-            raise
-        except DatabaseError as error:
-            if len(refs) == 1:
-                return {refs[0]: unreadable(refs[0], error.what)}
-            found: dict[Ref, Desired | None] = {}
-            for ref in refs:
-                found.update(await self._read(kind, [ref]))
-            return found
+        found: dict[Ref, Desired | None] = {}
+        batches = [list(refs)]
+        slow = 0
+        while batches:
+            batch = batches.pop(0)
+            try:
+                found.update(await self._read_batch(kind, batch))
+            except DatabaseUnavailableError:
+                raise
+            except DatabaseError as error:
+                slow += error.sqlstate == TOO_SLOW
+                if error.retryable:
+                    continue
+                if slow > 2:  # all together, and two alone: the rest would be, too
+                    batch, batches = [*batch, *itertools.chain(*batches)], []
+                elif len(batch) > 1:
+                    batches = [[ref] for ref in batch]
+                    continue
+                found.update((ref, unreadable(ref, error.what)) for ref in batch)
+        return found
+
+    async def _read_batch(self, kind: str, refs: Sequence[Ref]) -> dict[Ref, Desired | None]:
         by_key: dict[str, list[Mapping[str, Any]]] = {}
-        for row in rows:
-            by_key.setdefault(str(row["key"]), []).append(row)
+        for row in await self._rows(kind, [ref.key for ref in refs]):
+            by_key.setdefault(row["key"], []).append(row)
         return {ref: self._desired(ref, by_key.get(ref.key, [])) for ref in refs}
 
     def _desired(self, ref: Ref, rows: Sequence[Mapping[str, Any]]) -> Desired | None:
@@ -158,12 +177,11 @@ class Source:
 
     async def all_rows(
         self, kind: str, *, batch: int = 1_000
-    ) -> AsyncIterator[list[dict[str, Any]]]:
+    ) -> AsyncGenerator[list[dict[str, Any]], None]:
         """Every row of a mapping, a batch at a time; raises DatabaseError when unreadable."""
         async with self._reading(limit_s=600.0) as transaction:
             await self._set_zone(transaction)
-            text = f"select * from (\n{self._mappings[kind].text}\n) as m"
-            async for rows in transaction.stream_sql(text, rows=batch):
+            async for rows in transaction.stream_sql(_all(self._mappings[kind].text), rows=batch):
                 yield rows
 
     async def mark_all(self, kind: str, *, priority: int) -> int:
@@ -176,13 +194,13 @@ class Source:
             return await transaction.execute_sql(
                 "insert into zohosync.marks (kind, key, op, priority)\n"
                 f"select %(kind)s, m.key::text, 'B', %(priority)s from (\n{text}\n) as m\n"
-                "where m.key is not null and length(m.key::text) between 1 and 200",
+                f"where length(m.key::text) between 1 and {KEY_LIMIT}",
                 {"kind": kind, "priority": priority},
             )
 
-    def _reading(self, limit_s: float = READ_LIMIT_S) -> AbstractAsyncContextManager[Transaction]:
+    def _reading(self, limit_s: float | None = None) -> AbstractAsyncContextManager[Transaction]:
         return self._database.transaction(
-            read_only=True, row_security_off=True, statement_timeout_s=limit_s
+            read_only=True, row_security_off=True, statement_timeout_s=limit_s or READ_LIMIT_S
         )
 
     async def _set_zone(self, transaction: Transaction) -> None:
@@ -193,10 +211,14 @@ class Source:
 
 def keyed_read(mapped: MappedKind) -> str:
     """The statement that reads rows of a mapping by key, compared in the key's own type."""
-    text = mapped.text.replace("%", "%%")
-    return (
-        f"select * from (\n{text}\n) as m where m.key = any (%(keys)s::text[]::{mapped.key_type}[])"
-    )
+    text = _all(mapped.text.replace("%", "%%"))
+    return f"{text} where m.key = any (%(keys)s::text[]::{mapped.key_type}[])"
+
+
+def _all(text: str) -> str:
+    """Every row of a mapping; its key as text, spelled as the marks spell it."""
+    # of two columns with the same name, a row keeps the later one
+    return f"select m.*, m.key::text as key from (\n{text}\n) as m"
 
 
 async def described(database: Database, kind: str, text: str) -> MappedKind:
@@ -204,24 +226,30 @@ async def described(database: Database, kind: str, text: str) -> MappedKind:
     place = f"mapping/{kind}.sql"
     select = cleaned(text)
     try:
-        async with database.transaction(read_only=True, statement_timeout_s=READ_LIMIT_S) as asking:
+        async with database.transaction(
+            read_only=True, row_security_off=True, statement_timeout_s=READ_LIMIT_S
+        ) as asking:
             columns = await asking.describe_sql(f"select * from (\n{select}\n) as m limit 0")
-    except DatabaseUnavailableError:
-        raise
+            types = dict(columns)
+            mapped = MappedKind(kind, select, types.get("key", ""), tuple(columns))
+            if mapped.key_type and len(types) == len(columns):
+                await asking.execute_sql(f"{keyed_read(mapped)} limit 0", {"keys": []})
     except DatabaseError as error:
+        if error.retryable:
+            raise
+        step = "correct it and run `zohosync check`"
+        if error.sqlstate == NOT_ALLOWED:
+            step = "use the tables' owner in the database URL, or grant its role select, bypassrls"
         raise MappingError(
-            f"The database does not accept this SELECT: {error.what}",
-            place=place,
-            next_step="correct it and run `zohosync check`",
+            f"The database does not accept this SELECT: {error.what}", place=place, next_step=step
         ) from error
-    types = dict(columns)
-    if "key" not in types:
+    if not mapped.key_type:
         raise MappingError(
             "It has no column named key", place=place, next_step="name the row's id `as key`"
         )
     if len(types) < len(columns):
         raise MappingError("Two of its columns have the same name", place=place)
-    return MappedKind(kind, select, types["key"], tuple(columns))
+    return mapped
 
 
 def usable_key(key: Any) -> str | None:
