@@ -185,7 +185,7 @@ async def test_a_worker_that_dies_after_sending_leaves_one_customer(
             desired = (await dying.source.desired([claim.ref]))[claim.ref]
             dying.records.settle = never  # type: ignore[method-assign]
             with pytest.raises(DeadError):
-                await dying.worker.attempt(claim, desired)
+                await dying.worker.attempt(claim, desired, {})
             loop.cancel()
         assert len(sandbox.ledger.records("customers")) == 1
         again = replace(FAST, name="w2")

@@ -24,7 +24,7 @@ from zohosync.core.governor import (
 from zohosync.core.replies import Throttled
 from zohosync.errors import DatabaseError, LeaseLostError
 from zohosync.events import Listener, OrganizationTouched
-from zohosync.store.journal import Entry, Journal, mint_limits
+from zohosync.store.journal import Ending, Entry, Journal, mint_limits
 from zohosync.zoho.client import Call, CallEnd, GateClosedError, Ticket
 
 BATCH = 32
@@ -70,6 +70,9 @@ class Gate:
         self._news = asyncio.Event()
         self._overloads = 0
         self._closing = False
+        self._probes: set[int] = set()
+        self._endings: list[Ending] = []
+        self._writing = asyncio.Lock()
 
     @property
     def down(self) -> bool:
@@ -99,7 +102,7 @@ class Gate:
 
     async def finish(self, ticket: Ticket, end: CallEnd) -> None:
         """Journal how a call ended, and what the reply does to the organisation."""
-        await self._journal.finish(
+        ending = Ending(
             ticket.call_id,
             sent=end.sent,
             status=end.status,
@@ -107,13 +110,22 @@ class Gate:
             outcome=type(end.reply).__name__.lower(),
             latency_ms=end.latency_ms,
         )
+        self._endings.append(ending)
+        async with self._writing:  # those that end meanwhile are written together
+            if ending in self._endings:
+                together, self._endings = self._endings, []
+                try:
+                    await self._journal.finish(together)
+                except BaseException:
+                    self._endings += together  # whoever comes next tries again
+                    raise
         effect = effect_of(end.reply, self._limits)
         tokens = isinstance(end.reply, Throttled) and end.reply.code == "token"
         if tokens:
             effect = type(effect)()
         close_s = effect.close_s
-        if effect.overload and self._overloads + 1 >= DOWN_AFTER:
-            close_s = probe_in_s(self._overloads + 1)
+        probe = ticket.call_id in self._probes
+        self._probes.discard(ticket.call_id)
         known = end.quota_left is not None
         if (
             close_s
@@ -129,7 +141,11 @@ class Gate:
                 close_s=close_s,
                 close_mints_s=TOKEN_CLOSED_S if tokens else None,
                 quota_left=end.quota_left,
+                overloads_max=None if probe else DOWN_AFTER,
             )
+        if effect.overload and self._overloads >= DOWN_AFTER:
+            close_s = probe_in_s(self._overloads)
+            await self._journal.touch(Effect(), close_s=close_s)
         if effect.reason or effect.pause:
             self._tell(OrganizationTouched(effect.pause or effect.reason or "", close_s))
         self._news.set()
@@ -181,7 +197,8 @@ class Gate:
 
         asked_at = self._clock.monotonic()
         try:
-            granted = await self._journal.admit([_entry(waiter.call) for waiter in batch], decide)
+            entries = [_entry(waiter.call) for waiter in batch]
+            granted = await self._journal.admit(entries, decide, limits)
         except DatabaseError as error:
             for waiter in batch:
                 _refuse(waiter, error)
@@ -191,6 +208,8 @@ class Gate:
             call_id = granted.call_ids.get(place)
             if call_id is not None and not waiter.leave.done():
                 send_by = asked_at + self._send_within_s
+                if probe:
+                    self._probes.add(call_id)
                 waiter.leave.set_result(Ticket(call_id, send_by, self._time_limit_s))
             elif place < verdict.granted:
                 _refuse(waiter, LeaseLostError("the lease was lost before the call left"))

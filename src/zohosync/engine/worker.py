@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -12,7 +13,7 @@ from zohosync.core.kinds import KINDS
 from zohosync.core.mapping import identity_of
 from zohosync.core.outcome import judge
 from zohosync.core.plan import Create, Find, Policy, Transition, Update, plan, planned_operation
-from zohosync.core.records import LIVE, Claim, Desired, Ref, lane_of
+from zohosync.core.records import LIVE, Claim, Desired, ParentView, Ref, lane_of
 from zohosync.core.replies import Found, Reply
 from zohosync.core.settlement import Scene, Settlement
 from zohosync.engine.gate import Gate
@@ -21,6 +22,9 @@ from zohosync.events import AttemptEnded, Listener, Noted
 from zohosync.store.records import AttemptNote, Records, Settled
 from zohosync.store.source import Source
 from zohosync.zoho.client import Remote
+
+GATHER_S = 0.05
+"""How long a freed slot may wait for others while more than half of them are in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +70,13 @@ class Worker:
         self._tell = tell
         self._live: dict[Ref, Claim] = {}
         self._news = asyncio.Event()
+        self._room = asyncio.Event()
 
-    async def attempt(self, claim: Claim, desired: Desired | None) -> Settlement:
+    async def attempt(
+        self, claim: Claim, desired: Desired | None, parents: Mapping[Ref, ParentView]
+    ) -> Settlement:
         """One attempt at one record: the whole of what this program is for."""
         started = self._clock.monotonic()
-        parents = await self._records.parents(s.parent for s in desired.slots) if desired else {}
         step = plan(desired, claim, parents, self._settings.policy)
         reply: Reply | None = None
         if isinstance(step, Create | Update | Transition | Find):
@@ -122,26 +128,31 @@ class Worker:
         await self._records.release()
 
     async def _take(self, tasks: asyncio.TaskGroup) -> int:
-        """Fold marks, claim for the free slots, read the rows, start the attempts."""
-        folded = await self._records.fold_marks()
+        """Fold marks, claim for the free slots, read rows and parents, start the attempts."""
         free = self._free()
         if free > 0:
-            claims = await self._records.claim(free)
+            folded, claims = await self._records.take(free)
         else:  # the last places are kept for whom somebody waits
             left = self._settings.slots - len(self._live)
-            claims = await self._records.claim(left, (LIVE,)) if left > 0 else []
+            folded, claims = await self._records.take(left, (LIVE,))
         if not claims:
             return folded
-        for claim in claims:
-            self._live[claim.ref] = claim
+        self._live.update((claim.ref, claim) for claim in claims)
+        wanted: dict[Ref, Desired | None] = {}
         try:
             wanted = await self._source.desired(claim.ref for claim in claims)
+            slots = [slot for desired in wanted.values() if desired for slot in desired.slots]
+            parents = await self._records.parents(slot.parent for slot in slots)
         except DatabaseError:
-            for claim in claims:  # not ours to keep alive: their leases run out
-                del self._live[claim.ref]
+            wanted = {}
             raise
+        finally:
+            for claim in claims:  # what was not read is not kept alive: its lease runs out
+                if claim.ref not in wanted:
+                    del self._live[claim.ref]
         for claim in claims:
-            tasks.create_task(self._guarded(claim, wanted[claim.ref]))
+            if claim.ref in wanted:
+                tasks.create_task(self._guarded(claim, wanted[claim.ref], parents))
         return len(claims)
 
     def _free(self) -> int:
@@ -149,10 +160,12 @@ class Worker:
         slots = self._settings.slots
         return slots - min(self._settings.reserve, slots - 1) - len(self._live)
 
-    async def _guarded(self, claim: Claim, desired: Desired | None) -> None:
+    async def _guarded(
+        self, claim: Claim, desired: Desired | None, parents: Mapping[Ref, ParentView]
+    ) -> None:
         """An attempt whose own failure harms nobody: the lease runs out and somebody rescues it."""
         try:
-            await self.attempt(claim, desired)
+            await self.attempt(claim, desired, parents)
         except LeaseLostError as error:
             self._tell(Noted(str(error), logging.WARNING))
         except DatabaseError as error:
@@ -162,6 +175,8 @@ class Worker:
         finally:
             self._live.pop(claim.ref, None)
             self._news.set()
+            if len(self._live) <= self._settings.slots // 2:
+                self._room.set()
 
     async def _nap_s(self) -> float:
         due = await self._records.next_due()
@@ -178,10 +193,16 @@ class Worker:
                 while not self._news.is_set() and not stop.is_set():
                     await self._news.wait()
         self._news.clear()
+        if len(self._live) > self._settings.slots // 2 and not stop.is_set():
+            with contextlib.suppress(TimeoutError):  # slots fill up in groups: fewer round trips
+                async with self._clock.timeout(GATHER_S):
+                    await self._room.wait()
+        self._room.clear()
 
     def wake(self) -> None:
         """Look for work now."""
         self._news.set()
+        self._room.set()
 
     async def keep_leases(self) -> None:
         """Let the leases of live claims run on, until cancelled."""

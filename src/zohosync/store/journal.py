@@ -9,7 +9,7 @@ import simplejson
 
 from zohosync.core.governor import MINT_WINDOW_S, MINUTE_S, Effect, JournalView, Limits, Verdict
 from zohosync.core.records import Claim, Payload
-from zohosync.store.database import Database
+from zohosync.store.database import Database, Row
 
 Decide = Callable[[JournalView, int], Verdict]
 
@@ -27,6 +27,18 @@ class Entry:
     writes: bool = False
     intent: Payload | None = None
     intent_total: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a call ended, as the journal keeps it."""
+
+    call_id: int
+    sent: bool
+    status: int | None
+    code: str | None
+    outcome: str
+    latency_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +66,11 @@ class Journal:
         self._time_limit_s = time_limit_s
         self._mint_key = mint_key
 
-    async def admit(self, entries: Sequence[Entry], decide: Decide) -> Admission:
-        """Journal as many entries, in order, as `decide` grants under the organisation's lock."""
+    async def admit(self, entries: Sequence[Entry], decide: Decide, limits: Limits) -> Admission:
+        """Journal as many entries, in order, as `decide` grants under the organisation's lock.
+
+        `limits` says how much of the journal the decision needs.
+        """
         async with self._database.transaction() as transaction:
             rows = await transaction.batch(
                 ("lock_organization", {"org_id": self._org_id}),
@@ -65,44 +80,39 @@ class Journal:
                         "org_id": self._org_id,
                         "mint_key": self._mint_key,
                         "mint_window_s": MINT_WINDOW_S,
+                        "minute_s": MINUTE_S,
+                        "per_minute": limits.per_minute or 0,
+                        "in_flight": limits.in_flight or 0,
+                        "per_second": limits.per_second or 0,
                     },
                 ),
             )
             row = rows[1][0]
             mints = entries[0].door == "accounts"
             verdict = decide(_mint_view(row) if mints else _view(row), len(entries))
-            opened: list[dict[str, Any]] = []
+            opened: list[Row] = []
             if verdict.granted:
-                opened = await transaction.fetch(
-                    "open_calls",
-                    org_id=self._org_id,
-                    worker=self._worker,
-                    time_limit_s=self._time_limit_s,
-                    minute_s=MINUTE_S,
-                    calls=self._calls(entries[: verdict.granted]),
-                )
+                values = {
+                    "org_id": self._org_id,
+                    "worker": self._worker,
+                    "time_limit_s": self._time_limit_s,
+                    "minute_s": MINUTE_S,
+                    "calls": self._calls(entries[: verdict.granted]),
+                }
+                (opened,) = await transaction.batch(("open_calls", values), last=True)
         ids = {int(found["place"]): int(found["call_id"]) for found in opened}
         return Admission(verdict, ids, row["now"])
 
-    async def finish(
-        self,
-        call_id: int,
-        *,
-        sent: bool,
-        status: int | None,
-        code: str | None,
-        outcome: str,
-        latency_ms: float,
-    ) -> None:
-        """Write how a call ended; a second end of the same call changes nothing."""
+    async def finish(self, endings: Sequence[Ending]) -> None:
+        """Write how calls ended; a second end of the same call changes nothing."""
         await self._database.execute(
-            "finish_call",
-            call_id=call_id,
-            sent=sent,
-            status=status,
-            code=code,
-            outcome=outcome,
-            latency_ms=round(latency_ms),
+            "finish_calls",
+            call_ids=[ending.call_id for ending in endings],
+            sent=[ending.sent for ending in endings],
+            statuses=[ending.status for ending in endings],
+            codes=[ending.code for ending in endings],
+            outcomes=[ending.outcome for ending in endings],
+            latencies_ms=[round(ending.latency_ms) for ending in endings],
             minute_s=MINUTE_S,
         )
 
@@ -113,8 +123,13 @@ class Journal:
         close_s: float | None,
         close_mints_s: float | None = None,
         quota_left: int | None = None,
+        overloads_max: int | None = None,
     ) -> int:
-        """Write what a reply did to the organisation; returns its overload failures in a row."""
+        """Write what a reply did to the organisation; returns its overload failures in a row.
+
+        They are not counted beyond `overloads_max`: that is for probing reads, whose failures
+        alone make the wait for the next one longer.
+        """
         row = await self._database.fetch_one(
             "touch_organization",
             org_id=self._org_id,
@@ -126,6 +141,7 @@ class Journal:
             overload=effect.overload,
             healthy=effect.healthy,
             quota_left=quota_left,
+            overloads_max=overloads_max,
         )
         return int(row["overloads"]) if row else 0
 

@@ -20,11 +20,14 @@ from zohosync.core.records import (
     fingerprint,
 )
 from zohosync.core.settlement import IntentAfter, Settlement
-from zohosync.errors import DatabaseError, LeaseLostError
+from zohosync.errors import CommitUnknownError, DatabaseError, LeaseLostError
 from zohosync.store.database import Database, Transaction
 
 ONE_PER_ZOHO_ID = "records_one_per_zoho_id"
 PRIORITIES = (10, 5, 1, 0)
+FOLD = 5_000
+"""Marks that are folded at a time."""
+
 SETTLE_TRIES = 4
 """How often a settlement is tried when Postgres calls its transaction off (deadlock, lock)."""
 
@@ -73,7 +76,7 @@ class Records:
         self._lease_s = lease_s
         self._debounce = timedelta(seconds=debounce_s)
 
-    async def fold_marks(self, limit: int = 5_000) -> int:
+    async def fold_marks(self, limit: int = FOLD) -> int:
         """Fold up to `limit` marks into their records; returns how many were folded."""
         row = await self._database.fetch_one(
             "fold_marks", org_id=self._org_id, limit=limit, debounce=self._debounce
@@ -82,15 +85,31 @@ class Records:
 
     async def claim(self, limit: int, priorities: Sequence[int] = PRIORITIES) -> list[Claim]:
         """Take up to `limit` due records under a fresh lease, most urgent first."""
-        rows = await self._database.fetch(
-            "claim_records",
-            org_id=self._org_id,
-            worker=self._worker,
-            lease_s=self._lease_s,
-            limit=limit,
-            priorities=list(priorities),
-            down_after=DOWN_AFTER,
+        return self._claimed(
+            await self._database.fetch("claim_records", **self._claim(limit, priorities))
         )
+
+    async def take(
+        self, limit: int, priorities: Sequence[int] = PRIORITIES
+    ) -> tuple[int, list[Claim]]:
+        """`fold_marks` and `claim` in one round trip: how many marks, and the claims."""
+        fold = {"org_id": self._org_id, "limit": FOLD, "debounce": self._debounce}
+        folded, rows = await self._database.batch(
+            ("fold_marks", fold), ("claim_records", self._claim(limit, priorities))
+        )
+        return int(folded[0]["marks"]), self._claimed(rows)
+
+    def _claim(self, limit: int, priorities: Sequence[int]) -> dict[str, Any]:
+        return {
+            "org_id": self._org_id,
+            "worker": self._worker,
+            "lease_s": self._lease_s,
+            "limit": limit,
+            "priorities": list(priorities),
+            "down_after": DOWN_AFTER,
+        }
+
+    def _claimed(self, rows: Sequence[Mapping[str, Any]]) -> list[Claim]:
         claims = [claim_of(self._org_id, row) for row in rows]
         due = {Ref(row["kind"], row["key"]): row["due_at"] for row in rows}
         return sorted(claims, key=lambda claim: (-claim.priority, due[claim.ref]))
@@ -127,9 +146,10 @@ class Records:
             try:
                 return await self._settle_once(claim, settlement, note)
             except DatabaseError as error:
+                again = error.retryable or isinstance(error, CommitUnknownError)  # guarded: no harm
                 if error.constraint == ONE_PER_ZOHO_ID and settlement.zoho_id:
                     settlement = await self._linked_elsewhere(claim, settlement)
-                elif not error.retryable or not tries_left:
+                elif not again or not tries_left:
                     raise
         raise AssertionError("unreachable")
 
@@ -148,25 +168,20 @@ class Records:
         self, claim: Claim, settlement: Settlement, note: AttemptNote
     ) -> Settled:
         who = {"org_id": self._org_id, "kind": claim.ref.kind, "key": claim.ref.key}
-        async with self._database.transaction() as transaction:
-            if settlement.waiting_on is not None:
-                settlement = await self._park(transaction, claim, settlement)
+        lost = LeaseLostError(f"the lease on {claim.ref} was lost before it was settled")
+        if settlement.waiting_on is None:
             values = self._values(claim, settlement, note)
-            intent = {
-                **who,
-                "epoch": claim.epoch,
-                "state": _INTENT_STATES[settlement.intent],
-                "absent": settlement.intent is IntentAfter.ABSENT,
-            }
-            results = await transaction.batch(
-                ("note_intent", intent),
-                ("settle_record", values),
-                ("append_log", self._log(claim, settlement, note)),
-                ("wake_children", who),
-            )
-            if not results[1]:
-                raise LeaseLostError(f"the lease on {claim.ref} was lost before it was settled")
-        return Settled(Status(results[1][0]["status"]), int(results[2][0]["calls"]))
+            ends = await self._database.batch(("settle_record", values), ("wake_children", who))
+        else:
+            async with self._database.transaction() as transaction:
+                settlement = await self._park(transaction, claim, settlement)
+                values = self._values(claim, settlement, note)
+                ends = await transaction.batch(("settle_record", values), ("wake_children", who))
+                if not ends[0]:
+                    raise lost
+        if not ends[0]:
+            raise lost
+        return Settled(Status(ends[0][0]["status"]), int(ends[0][0]["calls"]))
 
     async def _park(
         self, transaction: Transaction, claim: Claim, settlement: Settlement
@@ -185,6 +200,7 @@ class Records:
         return settlement
 
     def _values(self, claim: Claim, settlement: Settlement, note: AttemptNote) -> dict[str, Any]:
+        """What settle_record is told."""
         payload = settlement.payload
         waiting = settlement.waiting_on
         return {
@@ -206,32 +222,29 @@ class Records:
             "identity": None if note.identity is None or settlement.gone else _json(note.identity),
             "gone": settlement.gone,
             "keep_intent": settlement.intent is not IntentAfter.CLOSE,
+            "intent_state": _INTENT_STATES[settlement.intent],
+            "absent": settlement.intent is IntentAfter.ABSENT,
             "waiting_kind": waiting.kind if waiting else None,
             "waiting_key": waiting.key if waiting else None,
             "waiting_needs": sorted(settlement.waiting_needs),
             "succeeded": settlement.status is Status.SYNCED,
             **_problem(settlement.problem),
+            **self._log(claim, settlement, note),
         }
 
     def _log(self, claim: Claim, settlement: Settlement, note: AttemptNote) -> dict[str, Any]:
         failed = settlement.status in (Status.RETRYING, Status.FAILED)
+        status = "success" if settlement.status is Status.SYNCED else str(settlement.status)
         return {
-            "org_id": self._org_id,
-            "kind": claim.ref.kind,
-            "key": claim.ref.key,
-            "version": claim.version,
             "entity_type": note.entity_type,
-            "zoho_id": settlement.zoho_id or claim.zoho_id,
             "step": note.step,
-            "status": "success" if settlement.status is Status.SYNCED else str(settlement.status),
+            "log_status": status,
             "result": settlement.result,
             "attempt": claim.attempts + (0 if not failed else 1) or 1,
             "request": None if note.request is None else _json(note.request),
             "response": None,
             "duration_ms": note.duration_ms,
-            "epoch": claim.epoch,
             "worker": self._worker,
-            **_problem(settlement.problem),
         }
 
     async def extend_leases(self, claims: Sequence[Claim]) -> int:

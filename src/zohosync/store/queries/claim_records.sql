@@ -2,14 +2,16 @@
 --   else holds them; `version` is the one before the row is read; an open intent comes with them.
 -- Locks: the claimed records (SKIP LOCKED).
 -- Index: records_due, once per priority.
--- (The case hides the kinds from the planner: with one kind it takes `<> all` for one row, and scans.)
+-- (Time stands in a sub-select of its own, else it is no index condition and all that is not due yet
+--   is read, too. The case hides the kinds from the planner: with one kind it takes `<> all` for one
+--   row, and scans.)
 with due as materialized (
   select r.kind, r.key
     from zohosync.organizations o,
          lateral unnest(%(priorities)s::smallint[]) with ordinality as lane (priority, place),
          lateral (select kind, key, due_at from zohosync.records d
                    where d.org_id = %(org_id)s and d.priority = lane.priority
-                     and d.due_at <= zohosync.current_time() and d.lease_until is null
+                     and d.due_at <= (select zohosync.current_time()) and d.lease_until is null
                      and case when d.kind = any (o.paused_kinds) then false else true end
                    order by d.due_at limit %(limit)s
                      for update skip locked) r

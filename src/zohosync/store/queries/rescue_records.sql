@@ -8,5 +8,5 @@ update zohosync.records r
        lease_epoch = r.lease_epoch + 1
  where (r.org_id, r.kind, r.key) in (
    select org_id, kind, key from zohosync.records
-    where lease_until < zohosync.current_time()
+    where lease_until < (select zohosync.current_time())
     order by kind, key limit 1000 for update skip locked)
