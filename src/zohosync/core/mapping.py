@@ -1,5 +1,6 @@
 """From a row of the user's SELECT to what is wanted in Zoho, with every fault of the row named."""
 
+import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
@@ -71,6 +72,10 @@ def desired_of(
         for name in (kind.near_required if raised_by == "zoho" else kind.required)
         if _missing(payload, name)
     )
+    own_id = payload.get(kind.id_field)
+    if isinstance(own_id, str) and _IN_PATHS.search(own_id):
+        text = f"{kind.id_field} {own_id[:40]!r} has one of / \\ ? # %, which no address holds"
+        faults.append(_invalid(text, kind.id_field))
     wrong = key_fault(row["key"])
     if wrong is not None:
         faults.insert(0, _invalid(wrong, "key"))
@@ -135,6 +140,9 @@ def somebody_else(kind: Kind, before: Payload, now: Payload) -> bool:
         all(name in before and not same(before[name], now.get(name)) for name in group)
         for group in groups
     )
+
+
+_IN_PATHS = re.compile(r"[/\\?#%]")
 
 
 def _put(kind: Kind, payload: Payload, column: str, value: Any, faults: list[Problem]) -> None:

@@ -226,6 +226,8 @@ class Door:
         except TimeoutError:
             words = "no whole reply in time" if departure.sent else "send deadline passed"
             heard = Heard(Unreachable(departure.sent, words))
+        except _LateError:  # our own lateness says nothing of Zoho: the attempt is given back
+            heard = Heard(Closed("send deadline passed", 0.0))
         except Exception as error:  # noqa: BLE001 - what is not understood may have been sent
             heard = Heard(Unreachable(departure.sent, words_of(error)))
         end = CallEnd(
@@ -307,8 +309,6 @@ def in_process(app: Any) -> httpx2.AsyncBaseTransport:
 
 def words_of(error: Exception) -> str:
     """What went wrong on the way, in a sentence that cannot hold a header."""
-    if isinstance(error, _LateError):
-        return "send deadline passed"
     if isinstance(error, httpx2.LocalProtocolError):  # its text quotes the header at fault
         return "the request breaks the rules of HTTP"
     said = " ".join(str(error).split())[:300]
