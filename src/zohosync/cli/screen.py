@@ -161,11 +161,11 @@ class Told:
         self.calls = 0
         self._screen = screen
         if not screen.live:
-            logging.basicConfig(
-                stream=sys.stderr,
-                level=logging.INFO,
-                format="%(asctime)s %(levelname)s %(message)s",
-            )
+            lines = logging.StreamHandler(sys.stderr)
+            lines.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+            ours = logging.getLogger("zohosync")  # not the root: others would log addresses
+            ours.addHandler(lines)
+            ours.setLevel(logging.INFO)
 
     def __call__(self, event: "Event") -> None:
         """Take note of an event."""

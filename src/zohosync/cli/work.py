@@ -1,12 +1,13 @@
 """The verbs that work: run, backfill, retry, pause, resume."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zohosync.cli.screen import (
+    FAILED,
     HERE,
     INTERRUPTED,
     OK,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from zohosync.engine.passes import Look
     from zohosync.settings import Settings
     from zohosync.store.history import History
+    from zohosync.store.organizations import Registered
 
 LOOK_EVERY_S = 1.0
 
@@ -63,7 +65,7 @@ async def _run(screen: Screen, settings: "Settings", *, until_idle: bool) -> int
                 f"Working on organisation {house.project.org_id} ({settings.mode}) as "
                 f"{house.project.worker}, limits {settings.limits_plan}"
             )
-            _warn_of_paused(screen, house.project.organization.paused_kinds, settings.kinds)
+            _warn_of_paused(screen, house.project.organization, settings.kinds)
             await _work(screen, house, history, stop, until_idle=until_idle)
             summary = await _summary(history, told)
     return _said(screen, summary, signals)
@@ -76,12 +78,17 @@ def _said(screen: Screen, summary: dict[str, Any], signals: Sequence[str]) -> in
         f"{summary['failed']:,} failed, {summary['waiting']:,} waiting, "
         f"{summary['moving']:,} still on their way"
     )
-    if summary["failed"] or summary["waiting"]:
+    if summary["paused"]:
+        screen.line(f"Paused: {summary['paused']}", style="red")
+        screen.next_step("mend that (zohosync login), then zohosync resume KIND")
+    elif summary["failed"] or summary["waiting"]:
         screen.next_step("zohosync status (reasons, each with a sample key)")
     else:
         screen.next_step("zohosync status")
     screen.result(summary)
-    return INTERRUPTED if "SIGINT" in signals else OK
+    if "SIGINT" in signals:
+        return INTERRUPTED
+    return FAILED if summary["paused"] else OK
 
 
 async def _work(
@@ -137,7 +144,9 @@ def _note(look: "Look") -> str:
 
 async def _summary(history: "History", told: Told) -> dict[str, Any]:
     progress = await history.progress()
+    organization = await history.organization() or {}
     return {
+        "paused": organization.get("paused"),
         "attempts": told.attempts,
         "calls": told.calls,
         "moving": progress.moving,
@@ -147,8 +156,10 @@ async def _summary(history: "History", told: Told) -> dict[str, Any]:
     }
 
 
-def _warn_of_paused(screen: Screen, paused: Sequence[str], mapped: Any) -> None:
-    closed = [kind for kind in paused if kind in mapped]
+def _warn_of_paused(screen: Screen, organization: "Registered", mapped: Collection[str]) -> None:
+    if organization.paused:
+        screen.line(f"Paused: {organization.paused}", style="red")
+    closed = [kind for kind in organization.paused_kinds if kind in mapped]
     if closed:
         screen.line(f"Paused: {', '.join(closed)} (zohosync resume KIND opens one)", style="yellow")
 
@@ -238,7 +249,7 @@ async def _backfill(
             marked = await mark_all(project.source, kinds, lambda kind, n: meter(n, None, kind))
         for kind, count in marked.items():
             screen.line(f"marked {count:,} {kind}")
-        _warn_of_paused(screen, project.organization.paused_kinds, kinds)
+        _warn_of_paused(screen, project.organization, kinds)
         others = await history.alive()
         if not wait:
             screen.next_step("zohosync run" if not others else "zohosync status")

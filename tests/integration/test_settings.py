@@ -1,0 +1,233 @@
+"""Where each setting comes from, which one wins, and what is refused with its place."""
+
+import os
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zohosync.core.governor import PLANS
+from zohosync.core.kinds import MAPPED
+from zohosync.errors import SettingsError
+from zohosync.settings import DATA_CENTERS, SECRETS_FILE, Settings, load
+from zohosync.zoho import wire
+
+STARTER = Path(str(files("zohosync").joinpath("templates")))
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("ZOHOSYNC_")]:  # noqa: TID251
+        monkeypatch.delenv(name)
+
+
+def project(folder: Path, text: str = "", **mappings: str) -> Path:
+    (folder / "zohosync.toml").write_text(text, encoding="utf-8")
+    (folder / "mapping").mkdir(exist_ok=True)
+    for kind, select in mappings.items():
+        (folder / "mapping" / f"{kind}.sql").write_text(select, encoding="utf-8")
+    return folder
+
+
+def secrets(folder: Path, text: str, mode: int = 0o600) -> None:
+    file = folder / SECRETS_FILE
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    file.chmod(mode)
+
+
+def source_of(settings: Settings, name: str) -> str:
+    return next(origin.source for origin in settings.origins if origin.name == name)
+
+
+def refused(folder: Path, text: str, flags: Mapping[str, Any] | None = None) -> SettingsError:
+    with pytest.raises(SettingsError) as caught:
+        load(project(folder, text), flags=flags)
+    return caught.value
+
+
+def test_the_starter_is_read_and_every_kind_of_it_mapped() -> None:
+    settings = load(STARTER)
+    assert tuple(settings.kinds) == MAPPED
+    assert settings.limits == PLANS["standard"]
+    assert settings.embedded
+    assert settings.mode == "test"
+    assert len(settings.watches) == 11
+
+
+def test_the_data_centres_are_the_ones_that_the_client_knows() -> None:
+    assert set(DATA_CENTERS) == set(wire.DATA_CENTERS)
+
+
+def test_a_flag_beats_the_environment_beats_the_secrets_beats_the_file_beats_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, variable = "zoho.client_id", "ZOHOSYNC_CLIENT_ID"
+    project(tmp_path)
+    assert load(tmp_path).zoho.client_id is None
+    assert source_of(load(tmp_path), name) == "default"
+    project(tmp_path, '[zoho]\nclient_id = "filed"\n')
+    assert load(tmp_path).zoho.client_id == "filed"
+    assert source_of(load(tmp_path), name) == "zohosync.toml line 2"
+    secrets(tmp_path, '[zoho]\nclient_id = "kept"\n')
+    assert load(tmp_path).zoho.client_id == "kept"
+    assert source_of(load(tmp_path), name) == SECRETS_FILE
+    monkeypatch.setenv(variable, "told")
+    assert load(tmp_path).zoho.client_id == "told"
+    assert source_of(load(tmp_path), name) == f"environment {variable}"
+    flagged = load(tmp_path, flags={name: "flagged", "limits.plan": None})
+    assert flagged.zoho.client_id == "flagged"
+    assert source_of(flagged, name) == "flag"
+
+
+def test_every_setting_has_an_environment_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOHOSYNC_WORKER_LEASE_S", "20")
+    monkeypatch.setenv("ZOHOSYNC_LIMITS_PLAN", "guide")
+    settings = load(project(tmp_path))
+    assert settings.worker.lease_s == 20.0
+    assert settings.limits == PLANS["guide"]
+
+
+def test_an_empty_variable_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOHOSYNC_LIMITS_PLAN", "")
+    assert load(project(tmp_path, '[limits]\nplan = "premium"\n')).limits_plan == "premium"
+
+
+def test_no_origin_shows_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CLIENT_SECRET", "REFRESH_TOKEN", "SECRET_KEY"):
+        monkeypatch.setenv(f"ZOHOSYNC_{name}", "s3cr3t")
+    monkeypatch.setenv("ZOHOSYNC_DATABASE_URL", "postgresql://me:s3cr3t@db.example/shop")
+    settings = load(project(tmp_path))
+    assert "s3cr3t" not in repr(settings)
+    assert next(o.shown for o in settings.origins if o.name == "database.url") == (
+        "postgresql://me@db.example/shop"
+    )
+
+
+def test_a_secrets_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    project(tmp_path)
+    secrets(tmp_path, '[zoho]\nrefresh_token = "x"\n', mode=0o640)
+    with pytest.raises(SettingsError, match="read by others") as caught:
+        load(tmp_path)
+    assert "chmod 600" in caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[zoho]\nrefresh_token = "abc"\n',
+        '[database]\nurl = "postgresql://me:pw@db.example/shop"\n',
+        '[database]\nurl = "host=db.example password=pw"\n',
+    ],
+)
+def test_a_secret_in_the_committed_file_is_refused_without_showing_it(
+    tmp_path: Path, text: str
+) -> None:
+    error = refused(tmp_path, text)
+    assert "must not stand in zohosync.toml" in error.what
+    assert "line 2" in error.place
+    assert "pw" not in str(error)
+    assert "abc" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "line", "nearest"),
+    [
+        ("[worker]\nslotz = 3\n", "worker.slotz", 2, "worker.slots"),
+        ("[wroker]\nslots = 3\n", "wroker", 1, "worker"),
+        ("[kinds.invoice]\n", "kinds.invoice", 1, "kinds.invoices"),
+        ("[kinds.customers]\n\nmaping = 'x'\n", "kinds.customers.maping", 3, "mapping"),
+    ],
+)
+def test_an_unknown_key_is_named_with_its_line_and_the_nearest_one(
+    tmp_path: Path, text: str, name: str, line: int, nearest: str
+) -> None:
+    error = refused(tmp_path, text)
+    assert error.what == f"There is no setting {name}"
+    assert error.place == f"zohosync.toml line {line}"
+    assert nearest in error.next_step
+
+
+def test_malformed_toml_names_the_line(tmp_path: Path) -> None:
+    error = refused(tmp_path, '[limits]\nplan = "standard\n')
+    assert "is not TOML" in error.what
+    assert "line 2" in error.what
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[worker]\nslots = 0\n",
+        "[worker]\nlease_s = -1\n",
+        "[worker]\nmax_retries = 1000000\n",
+        "[worker]\nslots = true\n",
+        "[worker]\nslots = 1.5\n",
+        '[worker]\nretry_base_s = "soon"\n',
+        '[limits]\nplan = "custom"\nper_minute = 0\n',
+        "[worker]\nheartbeat_s = 7\n",
+        "[worker]\nsend_within_s = 9\n",
+    ],
+)
+def test_a_number_that_cannot_be_meant_is_refused_with_its_line(tmp_path: Path, text: str) -> None:
+    assert "zohosync.toml line" in refused(tmp_path, text).place
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[organization]\nmode = "prod"\n', "one of test, live, sandbox"),
+        ('[organization]\ndata_center = "mars"\n', "data_center"),
+        ('[organization]\ntime_zone = "Mars/Base"\n', "no such time zone"),
+        ('[organization]\nmode = "sandbox"\n', "API address is Zoho's own"),
+        ('[limits]\nplan = "unlimited"\n', "sandbox only"),
+        ('[limits]\nplan = "guide"\nper_minute = 5\n', "says nothing while"),
+        ('worker = "fast"\n', "write it as [worker]"),
+        ("watch = 3\n", "[[watch]]"),
+        ('[[watch]]\ntable = "a"\n', "has no kind"),
+        ('[[watch]]\ntable = "a"\nkind = "customers"\n', "either `key` or `keys`"),
+        ('[kinds.customers]\nmapping = "mapping/gone.sql"\n', "There is no file"),
+    ],
+)
+def test_what_contradicts_itself_is_refused_in_words(tmp_path: Path, text: str, words: str) -> None:
+    assert words in str(refused(tmp_path, text))
+
+
+def test_own_numbers_stand_over_those_of_standard(tmp_path: Path) -> None:
+    text = '[limits]\nplan = "custom"\nper_minute = 80\nper_second = 4\n'
+    limits = load(project(tmp_path, text)).limits
+    assert (limits.per_minute, limits.per_second, limits.in_flight) == (80, 4, 5)
+
+
+def test_an_api_address_on_this_machine_is_the_sandbox_with_its_own_accounts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOHOSYNC_API_URL", "http://127.0.0.1:8470")
+    settings = load(project(tmp_path, '[organization]\nmode = "live"\n'))
+    assert settings.mode == "sandbox"
+    assert settings.zoho.accounts_url == "http://127.0.0.1:8470"
+    monkeypatch.setenv("ZOHOSYNC_ACCOUNTS_URL", "https://accounts.zoho.com")
+    with pytest.raises(SettingsError, match="the other is not"):
+        load(tmp_path)
+
+
+def test_a_kind_without_a_file_is_not_synced_and_a_stray_file_is_noted(tmp_path: Path) -> None:
+    settings = load(project(tmp_path, "[kinds.plans]\n", customers="select 1", invoice="select 1"))
+    assert tuple(settings.kinds) == ("customers",)
+    assert any("plans are not synced" in note for note in settings.notes)
+    assert any("mapping/invoice.sql is no kind's" in note for note in settings.notes)
+
+
+def test_a_misspelled_variable_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOHOSYNC_REFRESH_TOKN", "x")
+    notes = load(project(tmp_path)).notes
+    assert notes == ("ZOHOSYNC_REFRESH_TOKN is not read: did you mean ZOHOSYNC_REFRESH_TOKEN?",)
+
+
+def test_a_folder_without_a_project_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"There is no zohosync\.toml here") as caught:
+        load(tmp_path)
+    assert "zohosync init" in caught.value.next_step
