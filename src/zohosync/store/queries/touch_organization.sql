@@ -1,5 +1,5 @@
 -- Promise: what a reply did to the organisation: closed it (the later end wins), paused it, counted
---   towards an outage or ended one.
+--   towards an outage (calls that were under way count no further than what makes one) or ended one.
 -- Locks: the organisation's row.
 -- Index: organizations_pkey.
 update zohosync.organizations o
@@ -15,7 +15,8 @@ update zohosync.organizations o
          else greatest(o.mints_closed_until,
            zohosync.current_time() + make_interval(secs => %(close_mints_s)s)) end,
        paused = coalesce(%(pause)s, o.paused),
-       overloads = case when %(overload)s then o.overloads + 1
+       overloads = case when %(overload)s then
+                          greatest(o.overloads, least(o.overloads + 1, %(overloads_max)s::integer))
                         when %(healthy)s then 0 else o.overloads end,
        quota_left = coalesce(%(quota_left)s, o.quota_left)
  where o.org_id = %(org_id)s
