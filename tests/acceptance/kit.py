@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from zohosync import settings as settings_of
-from zohosync.bootstrap import Project, open_project, watches_of
+from zohosync.bootstrap import Project, open_database, open_project, watches_of
 from zohosync.clock import Chance, Clock, SystemClock
 from zohosync.core.records import Desired
 from zohosync.demo.audit import Audit, audit
@@ -32,8 +32,8 @@ create table public.people (id integer primary key, name text, email text, phone
 SHOP = f"""
 {PEOPLE}
 create table public.bills (
-  id integer primary key, person integer not null, amount numeric(14, 2) not null, day text not null,
-  state text not null default 'open');
+  id integer primary key, person integer not null, amount numeric(14, 2) not null,
+  day text not null, state text not null default 'open');
 create table public.paid (id integer primary key, bill integer not null references public.bills);
 """
 MAPPING = {
@@ -41,14 +41,14 @@ MAPPING = {
 select p.id as key, p.name as display_name, p.email, p.phone from public.people p
 """,
     "invoices": """
-select b.id as key, b.person as customer_key, b.state, b.amount as total, 'B-' || b.id as invoice_number,
-       b.day as date, b.day as due_date,
+select b.id as key, b.person as customer_key, b.state, b.amount as total,
+       'B-' || b.id as invoice_number, b.day::date as date, b.day::date as due_date,
        jsonb_build_array(jsonb_build_object(
          'name', 'Goods', 'price', b.amount, 'quantity', 1)) as invoice_items
   from public.bills b
 """,
     "payments": """
-select p.id as key, b.person as customer_key, b.amount, b.day as date, 'cash' as payment_mode,
+select p.id as key, b.person as customer_key, b.amount, b.day::date as date, 'cash' as payment_mode,
        'P-' || p.id as reference_number,
        jsonb_build_array(jsonb_build_object(
          'invoice_key', b.id, 'amount_applied', b.amount)) as invoices
@@ -206,7 +206,9 @@ class Shop:
         """Set the database's and the sandbox's clock forward; this machine's stays."""
         assert isinstance(self.clock, ShiftedClock)
         self.clock.ahead_s += seconds
-        await self.execute("insert into public.shift values (make_interval(secs => %(s)s))", s=seconds)
+        await self.execute(
+            "insert into public.shift values (make_interval(secs => %(s)s))", s=seconds
+        )
 
     async def past_doubt(self) -> None:
         """Let pass what an uncertain create needs: two looks, 10 and 20 minutes apart."""
@@ -259,7 +261,7 @@ class Shop:
         return "\n".join([*lines, str(self.sandbox.ledger.summary())])
 
 
-def write_project(  # noqa: PLR0913
+def write_project(
     folder: Path,
     sandbox: Sandbox,
     url: str,
@@ -314,7 +316,7 @@ def pretend(
 
 
 @asynccontextmanager
-async def shop(  # noqa: PLR0913
+async def shop(
     folder: Path,
     database_url: str | None,
     *,
@@ -335,8 +337,6 @@ async def shop(  # noqa: PLR0913
         url = await stack.enter_async_context(serving(sandbox))
         write_project(folder, sandbox, url, database_url, **project)
         settings = settings_of.load(folder)
-        from zohosync.bootstrap import open_database
-
         async with open_database(settings, check_schema=False) as database:
             await migrate(database)
             async with database.transaction() as transaction:

@@ -1,4 +1,4 @@
-"""Workers that die, freeze, are told to stop or lose their database: nothing lost, nothing double."""
+"""Workers that die, freeze, stop or lose their database: nothing lost, nothing double."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from acceptance.kit import Shop, ShiftedClock, pretend, shop
+from acceptance.kit import ShiftedClock, Shop, pretend, shop
 from zohosync.clock import Chance
 from zohosync.sandbox import Fault, Faults
 
@@ -60,8 +60,11 @@ async def test_a_worker_frozen_before_it_could_send_sends_nothing_when_it_wakes(
         frozen = await here.start()
         await here.alive(1)
         await here.fill(1)
-        sleeping = "exists (select from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database())"
-        await here.until(sleeping, poll_s=0.01)
+        await here.until(
+            "exists (select from pg_stat_activity where wait_event = 'PgSleep' "
+            "and datname = current_database())",
+            poll_s=0.01,
+        )
         freeze(frozen)  # while its call is being admitted: it will have leave, and not know it
         await here.until("exists (select from zohosync.api_calls where intent is not null)")
         assert not posts(here)
