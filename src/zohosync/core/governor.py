@@ -12,13 +12,25 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from zohosync.core.replies import Reply, Throttled, Unauthorized, Unavailable, Unreachable
+from zohosync.core.replies import Closed, Reply, Throttled, Unauthorized, Unavailable, Unreachable
 
 MINUTE_S = 60.25
 """The remote's rolling minute, with a guard band for jitter between our clocks."""
 
+SECOND_S = 1.05
+"""The same for a limit per second, counted from the start of a call."""
+
+_SECOND = timedelta(seconds=SECOND_S)
+
+POLL_S = 1.0
+"""How long a place in flight is taken for granted: its call may finish at any moment."""
+
 MINT_WINDOW_S = 600.0
 """Zoho grants 10 access tokens per refresh token in 10 minutes (documented)."""
+
+
+BLOCK_MAX_S = 90_000.0
+"""The longest `Retry-After` that can be believed: a day and an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +50,18 @@ class Limits:
 
     def faults(self) -> list[str]:
         """What is wrong with the numbers, in words."""
-        named = ("per_minute", "in_flight", "per_day", "per_second", "mints")
+        named = ("per_minute", "in_flight", "per_day", "per_second", "mints", "warn_at")
         values = {name: getattr(self, name) for name in named}
-        return [
+        faults = [
             f"limits.{name} is {value}: it must be a whole number of 1 or more"
             for name, value in values.items()
-            if value is not None and (value < 1 or value != int(value))
+            if value is not None and (type(value) is not int or value < 1)
         ]
+        if not 0 < self.block_s <= BLOCK_MAX_S:
+            faults.append(
+                f"limits.block_s is {self.block_s}: it must be over 0 and at most {BLOCK_MAX_S:g}"
+            )
+        return faults
 
 
 PLANS = MappingProxyType(
@@ -69,6 +86,9 @@ DAY_SPENT = "the day's limit is spent"
 
 DOWN_AFTER = 5
 """Overload failures in a row across records that mark the organisation as down."""
+
+MISSING_MAX, MISSING_WINDOW_S = 5, 600.0
+"""Linked records lost in Zoho within ten minutes that pause the organisation."""
 
 PROBE_FIRST_S, PROBE_CAP_S = 30.0, 300.0
 """While down: one probing read after 30 s, doubling to 5 minutes."""
@@ -119,40 +139,39 @@ def admit(view: JournalView, limits: Limits, wanted: int, *, probe: bool = False
         return Verdict(0, view.closed_until, view.closed_reason or "closed", closed=True)
     if view.overloads >= DOWN_AFTER and not probe:
         return Verdict(0, now + timedelta(seconds=1), "down", closed=True)
+    day_ends = view.day_ends or now + timedelta(seconds=MINUTE_S)
     if limits.per_day is not None and view.day_used >= limits.per_day:
-        return Verdict(0, view.day_ends, DAY_SPENT, closed=True)
-    rooms = [wanted]
-    waits: list[tuple[datetime, str]] = []
-    if limits.per_day is not None and view.day_ends is not None:
-        rooms.append(limits.per_day - view.day_used)
-        waits.append((view.day_ends, "day"))
-    for limit, taken, span, reason in (
-        (limits.per_minute, view.minute_until, 0.0, "minute"),
-        (limits.in_flight, view.flying_until, 0.0, "in flight"),
-        (limits.per_second, view.second_from, 1.05, "second"),
+        return Verdict(0, day_ends, DAY_SPENT, closed=True)
+    rooms: list[tuple[int, datetime, str]] = []
+    if limits.per_day is not None:
+        rooms.append((limits.per_day - view.day_used, day_ends, "day"))
+    for limit, taken, held_s, reason in (
+        (limits.per_minute, view.minute_until, MINUTE_S, "minute"),
+        (limits.in_flight, view.flying_until, POLL_S, "in flight"),
+        (limits.per_second, [at + _SECOND for at in view.second_from], SECOND_S, "second"),
     ):
-        if limit is None:
-            continue
-        room, free_at = _room(limit, taken, span, now)
-        rooms.append(room)
-        if free_at is not None:
-            waits.append((free_at, reason))
-    granted = max(0, min(rooms))
+        if limit is not None:
+            rooms.append((*_room(limit, taken, held_s, now), reason))
+    granted = max(0, min([wanted, *(room for room, _, _ in rooms)]))
     if granted >= wanted:
         return Verdict(granted)
-    tight = [wait for room, wait in zip(rooms[1:], waits, strict=False) if room <= granted]
-    not_before, reason = max(tight or waits or [(now + timedelta(seconds=1), "limits")])
+    # Every limit without room must have one again: the last of them decides.
+    not_before, reason = max((at, reason) for room, at, reason in rooms if room <= granted)
     return Verdict(granted, max(not_before, now + timedelta(milliseconds=5)), reason)
 
 
 def _room(
-    limit: int, taken: Sequence[datetime], span_s: float, now: datetime
-) -> tuple[int, datetime | None]:
-    """Free places, and when the next one comes free at the latest."""
-    live = sorted(at + timedelta(seconds=span_s) for at in taken)
-    live = [at for at in live if at > now]
+    limit: int, taken: Sequence[datetime], held_s: float, now: datetime
+) -> tuple[int, datetime]:
+    """Free places, and when the next one comes free once those are taken, too.
+
+    A call that takes a place now holds it for `held_s`.
+    """
+    live = sorted(at for at in taken if at > now)
+    if limit < 1:
+        return 0, now + timedelta(seconds=held_s)
     if len(live) < limit:
-        return limit - len(live), live[0] if live else now + timedelta(seconds=1)
+        return limit - len(live), live[0] if live else now + timedelta(seconds=held_s)
     return 0, live[len(live) - limit]
 
 
@@ -185,8 +204,21 @@ def effect_of(reply: Reply, limits: Limits) -> Effect:
             return Effect(pause=f"Zoho refuses our credentials ({code}): {message}")
         case Unavailable() | Unreachable():
             return Effect(overload=True)
+        case Closed():
+            return Effect()
         case _:
             return Effect(healthy=True)
+
+
+def too_many_missing(count: int) -> str | None:
+    """Why the organisation is to pause when Zoho lost `count` linked records lately, or None.
+
+    Count them over MISSING_WINDOW_S. One may have been deleted by hand; several mean that this is
+    another organisation than before, or that somebody is clearing it.
+    """
+    if count < MISSING_MAX:
+        return None
+    return f"{count} linked records are no longer in Zoho: is it still the same organisation?"
 
 
 def probe_in_s(overloads: int) -> float:
@@ -196,10 +228,10 @@ def probe_in_s(overloads: int) -> float:
 
 
 def _sane(seconds: float | None, otherwise: float) -> float:
-    """A `Retry-After` that can be believed: not negative, not over a day and an hour."""
-    if seconds is None or seconds < 0:
+    """A `Retry-After` that can be believed: over zero, not over a day and an hour."""
+    if seconds is None or not seconds > 0:
         return otherwise
-    return min(seconds, 90_000.0)
+    return min(seconds, BLOCK_MAX_S)
 
 
 def with_numbers(limits: Limits, **numbers: int | None) -> Limits:

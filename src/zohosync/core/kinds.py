@@ -78,7 +78,8 @@ class Kind:
     the fields that must be equal for a remote record to be ours, `near_identity` those of one that
     Zoho raised (found within `near_days`, by a row that has `near_required`); `always` are sent
     with every update because a PUT demands them; `locked` names, per state in Zoho (`*` = any),
-    the fields that may not change; `link_only` records are found in Zoho, never made.
+    the fields that may not change; `lines` is the list that a PUT replaces, whose items keep their
+    `line_id`; `link_only` records are found in Zoho, never made.
     """
 
     name: str
@@ -100,6 +101,8 @@ class Kind:
     lock_advice: str = "change it back, or change it by hand in Zoho"
     hints: tuple[str, ...] = ()
     hint_for: str | None = None
+    lines: str | None = None
+    line_id: str = ""
     money: tuple[str, ...] = ()
     dates: tuple[str, ...] = ()
     raises: bool = False
@@ -265,6 +268,8 @@ INVOICES = Kind(
     near_required=("date",),
     near_days=1,
     hint_for="child_invoice_id",
+    lines="invoice_items",
+    line_id="item_id",
     always=("customer_id", "invoice_items"),
     locked=MappingProxyType(
         {

@@ -193,19 +193,25 @@ def _clean(value: Any, column: str, faults: list[Problem]) -> Any:
                     _invalid(f"{column} has {len(value)} characters, over {TEXT_LIMIT}", column)
                 )
                 return value[:40]
-            text = value.replace("\x00", "").strip()
-            return text if text.isascii() else text.encode("utf-8", "replace").decode()
+            return _text(value).strip()
         case Mapping():
             return {
-                str(name): _clean(item, f"{column}.{name}", faults) for name, item in value.items()
+                _text(str(name)): _clean(item, f"{column}.{name}", faults)
+                for name, item in value.items()
             }
-        case list():
+        case list() | tuple():
             return [_clean(item, column, faults) for item in value]
     try:
         return canonical(value)
     except TypeError as error:
         faults.append(_invalid(f"{column}: {error}", column))
         return None
+
+
+def _text(text: str) -> str:
+    """Text that JSON and Postgres can hold: no NUL, no half of a surrogate pair."""
+    text = text.replace("\x00", "")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _slots(

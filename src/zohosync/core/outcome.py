@@ -13,6 +13,7 @@ from dataclasses import replace
 from zohosync.core.kinds import KINDS
 from zohosync.core.lookups import found
 from zohosync.core.plan import (
+    LINE_IDS,
     Create,
     Fail,
     Find,
@@ -23,6 +24,7 @@ from zohosync.core.plan import (
     Transition,
     Update,
     Wait,
+    line_ids,
 )
 from zohosync.core.records import (
     Claim,
@@ -212,6 +214,8 @@ def _orphaned(step: Create, reply: Rejected, claim: Claim) -> Settlement:
 def _accepted(step: Create | Update | Transition, reply: Accepted, claim: Claim) -> Settlement:
     kind = KINDS[claim.ref.kind]
     hints = {name: reply.fields[name] for name in kind.hints if reply.fields.get(name)}
+    if ids := line_ids(kind, reply.fields):
+        hints[LINE_IDS] = ids
     if isinstance(step, Transition):
         return Settlement(
             _rest(step.more), step.operation, _soon(step.more), remote_state=step.state, gone=False

@@ -270,11 +270,36 @@ def _converge(kind: Kind, desired: Desired, wanted: Payload, claim: Claim) -> St
             )
         always = {name: wanted[name] for name in kind.always if name in wanted}
         fields = {**always, **{n: "" if v is None else v for n, v in changes.items()}}
+        if kind.lines in fields:
+            fields[kind.lines] = with_line_ids(kind, fields[kind.lines], claim.hints)
         return Update(claim.zoho_id, fields, wanted, desired.total, more=move is not None)
     if move is not None:
         operation, state = move
         return Transition(claim.zoho_id, operation, state, more=state != there)
     return Nothing()
+
+
+LINE_IDS = "line_ids"
+"""The hint that keeps the ids of a record's lines, in their order."""
+
+
+def line_ids(kind: Kind, fields: Payload) -> list[str | None]:
+    """The ids of the lines that a reply shows, in their order; none where it shows no lines."""
+    lines = fields.get(kind.lines or "")
+    if not isinstance(lines, list) or not all(isinstance(line, Mapping) for line in lines):
+        return []
+    return [line.get(kind.line_id) for line in lines]
+
+
+def with_line_ids(kind: Kind, lines: Any, hints: Mapping[str, Any]) -> Any:
+    """The lines with the ids that Zoho gave to those in their places: a PUT replaces the list."""
+    if not isinstance(lines, list):
+        return lines
+    known = [*(hints.get(LINE_IDS) or ()), *[None] * len(lines)]
+    return [
+        {**line, kind.line_id: line_id} if line_id else line
+        for line, line_id in zip(lines, known, strict=False)
+    ]
 
 
 def planned_operation(step: Step) -> str:

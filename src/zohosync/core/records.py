@@ -144,6 +144,7 @@ class Claim:
     intent: Intent | None = None
     gone_identity: Payload | None = None
     check: bool = False
+    hints: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
