@@ -11,7 +11,7 @@ from zohosync.errors import DatabaseError, DatabaseUnavailableError, SettingsErr
 from zohosync.store.database import Database, Row
 
 WRITE_LIMIT_S = 5.0
-"""How long one write-back may take: a table without an index on its key is not searched for ever."""
+"""How long one write-back may take: a big table without an index on its key is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class WriteBack:
     async def open(
         cls, database: Database, columns: Mapping[str, WriteBackColumns], *, org_id: str
     ) -> Self:
-        """Learn the columns' types; raises SettingsError for a table or column that is not there."""
+        """Learn the columns' types; raises SettingsError for a table or column not there."""
         updates = {kind: await _update(database, kind, each) for kind, each in columns.items()}
         return cls(database, org_id, updates)
 
