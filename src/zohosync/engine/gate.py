@@ -150,6 +150,11 @@ class Gate:
             self._tell(OrganizationTouched(effect.pause or effect.reason or "", close_s))
         self._news.set()
 
+    async def pause(self, reason: str) -> None:
+        """Let nothing of the organisation run until somebody resumes it."""
+        await self._journal.touch(Effect(pause=reason), close_s=None)
+        self._tell(OrganizationTouched(reason, None))
+
     def close(self) -> None:
         """Let no further call leave; those that wait are refused now."""
         self._closing = True

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from zohosync.clock import Chance, Clock
-from zohosync.core.governor import DOWN_AFTER
+from zohosync.core.governor import DOWN_AFTER, too_many_missing
 from zohosync.core.kinds import KINDS
 from zohosync.core.mapping import identity_of
 from zohosync.core.outcome import judge
 from zohosync.core.plan import Create, Find, Policy, Transition, Update, plan, planned_operation
-from zohosync.core.records import LIVE, Claim, Desired, ParentView, Ref, lane_of
+from zohosync.core.records import LIVE, Claim, Desired, ErrorClass, ParentView, Ref, lane_of
 from zohosync.core.replies import Found, Reply
 from zohosync.core.settlement import Scene, Settlement
 from zohosync.engine.gate import Gate
@@ -91,6 +91,11 @@ class Worker:
         )
         settled = await self._records.settle(claim, settlement, note)
         self._tell(_ended(claim, settlement, note, settled))
+        problem = settlement.problem
+        if claim.zoho_id and problem and problem.error_class is ErrorClass.NOT_FOUND:
+            reason = too_many_missing(await self._records.missing_lately())
+            if reason is not None:
+                await self._gate.pause(reason)
         return settlement
 
     async def _scene(self, claim: Claim, reply: Reply | None, started: float) -> Scene:

@@ -7,7 +7,7 @@ from typing import Any
 
 import simplejson
 
-from zohosync.core.governor import DOWN_AFTER
+from zohosync.core.governor import DOWN_AFTER, MISSING_WINDOW_S
 from zohosync.core.records import (
     Claim,
     ErrorClass,
@@ -190,12 +190,15 @@ class Records:
         parent = settlement.waiting_on
         assert parent is not None
         who = {"org_id": self._org_id, "parent_kind": parent.kind, "parent_key": parent.key}
+        if settlement.suspect is not None:
+            await transaction.batch(("suspect_parent", {**who, "priority": claim.priority}))
+            return settlement
         results = await transaction.batch(
             ("park_parent", {**who, "priority": claim.priority}), ("look_at_parent", who)
         )
         view = _parent(results[1][0])
         needs = settlement.waiting_needs
-        if view.zoho_id and (not needs or view.remote_state in needs):
+        if view.zoho_id and not view.missing and (not needs or view.remote_state in needs):
             return Settlement(Status.PENDING, "woken", 0.0, attempts=settlement.attempts)
         return settlement
 
@@ -221,6 +224,7 @@ class Records:
             "hints": _json(dict(settlement.hints)),
             "identity": None if note.identity is None or settlement.gone else _json(note.identity),
             "gone": settlement.gone,
+            "checked": settlement.checked,
             "keep_intent": settlement.intent is not IntentAfter.CLOSE,
             "intent_state": _INTENT_STATES[settlement.intent],
             "absent": settlement.intent is IntentAfter.ABSENT,
@@ -259,6 +263,13 @@ class Records:
             keys=[claim.ref.key for claim in claims],
             epochs=[claim.epoch for claim in claims],
         )
+
+    async def missing_lately(self) -> int:
+        """How many linked records Zoho turned out to have lost within MISSING_WINDOW_S."""
+        row = await self._database.fetch_one(
+            "count_missing", org_id=self._org_id, window_s=MISSING_WINDOW_S
+        )
+        return int(row["missing"]) if row else 0
 
     async def rescue(self) -> int:
         """Give back what dead or frozen workers hold; returns how many records."""
@@ -316,6 +327,7 @@ def claim_of(org_id: str, row: Mapping[str, Any]) -> Claim:
         intent=intent,
         gone_identity=row["identity"] if row["gone"] else None,
         check=row["to_check"],
+        hints=row["hints"] or {},
     )
 
 
@@ -326,6 +338,7 @@ def _parent(row: Mapping[str, Any]) -> ParentView:
         remote_state=row["remote_state"],
         status=Status(row["status"]),
         hints=row["hints"] or {},
+        missing=row["missing"],
     )
 
 
