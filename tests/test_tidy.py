@@ -14,7 +14,7 @@ QUERIES = SRC / "store" / "queries"
 MIGRATIONS = SRC / "store" / "migrations"
 
 # docs/architecture.md, "Size". Raising a number needs a page in docs/decisions/.
-MODULES_MAX = {"product": 36, "sandbox": 5, "dashboard": 4, "testing and demo": 6}
+MODULES_MAX = {"product": 52, "sandbox": 5, "dashboard": 4, "testing and demo": 8}
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
 

@@ -103,7 +103,8 @@ class Screen:
             f"{view.calls} calls, at most {view.minute} in any minute, blocks {view.blocks}; "
             f"{minutes:.0f} min of Zoho's time in {view.elapsed_s:.0f} s{eta}"
         )
-        return Group(table, ProgressBar(total=1.0, completed=view.share, width=60), Text(line))
+        bar = ProgressBar(total=1.0, completed=view.share, width=60)
+        return Group(table, Text(""), Text(line), bar)
 
     def close(self, closing: Mapping[str, Any], judged: Audit) -> None:
         """The closing table, read back from the sandbox's ledger."""
