@@ -195,6 +195,21 @@ async def test_two_records_never_share_one_zoho_id(
     assert first.ref.key in str(row["error_message"])
 
 
+async def test_a_mark_that_no_record_can_have_holds_nobody_up(
+    any_database: Database, records: Records
+) -> None:
+    for kind, key in (
+        ("customers", "x" * 200),
+        ("customers", "x" * 100_000),
+        ("customers", ""),
+        ("custommers", "1"),
+        ("customers", "🦆"),
+    ):
+        await mark(any_database, kind, key)
+    assert await records.fold_marks() == 5
+    assert {claim.ref.key for claim in await records.claim(10)} == {"x" * 200, "🦆"}
+
+
 async def test_a_truncated_table_touches_every_record_of_its_kind(
     any_database: Database, records: Records
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import simplejson
 
 from zohosync.core.governor import DOWN_AFTER, MISSING_WINDOW_S
+from zohosync.core.kinds import KINDS
 from zohosync.core.records import (
     Claim,
     ErrorClass,
@@ -25,8 +26,8 @@ from zohosync.store.database import Database, Transaction
 
 ONE_PER_ZOHO_ID = "records_one_per_zoho_id"
 PRIORITIES = (10, 5, 1, 0)
-FOLD = 5_000
-"""Marks that are folded at a time."""
+FOLD = 1_000
+"""Marks that are folded at a time; their records are locked for that long (0.05 ms each)."""
 
 SETTLE_TRIES = 4
 """How often a settlement is tried when Postgres calls its transaction off (deadlock, lock)."""
@@ -78,9 +79,7 @@ class Records:
 
     async def fold_marks(self, limit: int = FOLD) -> int:
         """Fold up to `limit` marks into their records; returns how many were folded."""
-        row = await self._database.fetch_one(
-            "fold_marks", org_id=self._org_id, limit=limit, debounce=self._debounce
-        )
+        row = await self._database.fetch_one("fold_marks", **self._fold(limit))
         return int(row["marks"]) if row else 0
 
     async def claim(self, limit: int, priorities: Sequence[int] = PRIORITIES) -> list[Claim]:
@@ -93,11 +92,18 @@ class Records:
         self, limit: int, priorities: Sequence[int] = PRIORITIES
     ) -> tuple[int, list[Claim]]:
         """`fold_marks` and `claim` in one round trip: how many marks, and the claims."""
-        fold = {"org_id": self._org_id, "limit": FOLD, "debounce": self._debounce}
         folded, rows = await self._database.batch(
-            ("fold_marks", fold), ("claim_records", self._claim(limit, priorities))
+            ("fold_marks", self._fold(FOLD)), ("claim_records", self._claim(limit, priorities))
         )
         return int(folded[0]["marks"]), self._claimed(rows)
+
+    def _fold(self, limit: int) -> dict[str, Any]:
+        return {
+            "org_id": self._org_id,
+            "limit": limit,
+            "debounce": self._debounce,
+            "kinds": list(KINDS),
+        }
 
     def _claim(self, limit: int, priorities: Sequence[int]) -> dict[str, Any]:
         return {

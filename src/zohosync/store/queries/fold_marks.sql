@@ -1,6 +1,8 @@
 -- Promise: each mark is folded into its record exactly once; never by a high-water id, since commits
 --   land out of order. A mark raises version and priority; a record at rest becomes due, one with a
 --   back-off, a lease or an open intent keeps its time. A TRUNCATE touches every record of its kind.
+--   What no record can have (a strange kind, a key empty or over 200 characters) is dropped, or it would
+--   hold up the rest.
 --   Marks of one fold become due in the order they were made, so parents that were marked first go first.
 -- Locks: the marks taken (SKIP LOCKED) and the records they name, ordered by kind and key.
 -- Index: marks_pkey, records_pkey.
@@ -16,7 +18,9 @@ with taken as (
   select kind, key, count(*) as marks, min(mark_id) as first_mark,
          max(case when priority >= 10 then 10 when priority >= 5 then 5 when priority >= 1 then 1
                   else 0 end)::smallint as priority
-    from taken where op <> 'T' group by kind, key
+    from taken
+   where op <> 'T' and kind = any (%(kinds)s::text[]) and length(key) between 1 and 200
+   group by kind, key
   union all
   select r.kind, r.key, 1, min(t.mark_id), 5::smallint
     from taken t join zohosync.records r on r.org_id = %(org_id)s and r.kind = t.kind

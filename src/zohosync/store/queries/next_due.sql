@@ -1,6 +1,6 @@
 -- Promise: how long until there is something to do here: marks unfolded, or the next due record.
 -- Locks: none.
--- Index: records_due, marks_pkey.
+-- Index: records_due (of the marks, the first one met is enough).
 select exists (select from zohosync.marks) as marks,
        extract(epoch from (
          select min(r.due_at) from unnest(array[10, 5, 1, 0]::smallint[]) as lane (priority),

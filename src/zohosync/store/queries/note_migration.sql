@@ -1,5 +1,5 @@
 -- Promise: the migration is noted as applied, with the checksum that it had.
 -- Locks: the new row.
--- Index: migrations_pkey.
+-- Index: none (an insert).
 insert into zohosync.migrations (version, name, checksum)
 values (%(version)s, %(name)s, %(checksum)s)

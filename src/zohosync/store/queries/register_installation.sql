@@ -1,6 +1,6 @@
 -- Promise: the database knows which installation it belongs to; the first caller names it.
 -- Locks: the one row, when it is new.
--- Index: installation_pkey.
+-- Index: none (one row).
 with new as (
   insert into zohosync.installation (installation, database_name, system_identifier)
   values (%(installation)s, current_database(),

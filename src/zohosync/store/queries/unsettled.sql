@@ -1,7 +1,7 @@
 -- Promise: what keeps a run from being idle: marks, leases, and records that will move by themselves
 --   within the horizon (a record that waits on a parent which rests does not).
 -- Locks: none.
--- Index: marks_pkey, records_leased, records_due.
+-- Index: records_leased, records_due.
 select (select count(*) from (select from zohosync.marks limit 1000) m)::int as marks,
        (select count(*) from zohosync.records r where r.lease_until is not null)::int as leased,
        (select count(*) from zohosync.records r

@@ -1,0 +1,175 @@
+"""Every query uses the index that its comment promises, and the hot ones read next to nothing."""
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from importlib.resources import files
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import TupleRow
+
+from zohosync.core.governor import MINT_WINDOW_S, MINUTE_S
+from zohosync.store.connection import TYPES
+
+QUERIES = {
+    path.name.removesuffix(".sql"): path.read_text()
+    for path in files("zohosync.store").joinpath("queries").iterdir()
+}
+# A book after some years: most in step, some due now and some later, some paused, some waiting.
+SEED = """
+insert into zohosync.organizations (org_id, data_center, mode, time_zone, active, paused_kinds)
+values ('1', 'us', 'sandbox', 'Africa/Johannesburg', true, '{payments}'),
+       ('2', 'us', 'sandbox', 'UTC', false, '{}');
+insert into zohosync.records (org_id, kind, key, version, synced_version, status, priority, due_at,
+  lease_until, lease_worker, lease_epoch, zoho_id, intent_id, waiting_kind, waiting_key,
+  error_class, error_message)
+select '1', (array['customers', 'invoices', 'payments', 'subscriptions'])[1 + n % 4], n, 2, 2,
+       s.status, (array[10, 5, 1, 0])[1 + n % 7 % 4],
+       case when s.status = 'pending' then clock_timestamp() + (n % 2000 - 1000) * interval '1 min'
+            when s.status = 'retrying' then clock_timestamp() + interval '1 hour' end,
+       case when s.status = 'syncing' then clock_timestamp() + (n % 9 - 4) * interval '1 min' end,
+       case when s.status = 'syncing' then 'w1' end, 7, 'z' || n,
+       case when n % 1000 < 3 then n end,
+       case when s.status = 'waiting' then 'customers' end,
+       case when s.status = 'waiting' then (n - n % 4)::text end,
+       case when s.status = 'failed' then 'validation' end,
+       case when s.status = 'failed' then 'no e-mail' end
+  from generate_series(1, 50000) n,
+       lateral (select case when n % 500 = 0 then 'syncing' when n % 50 = 1 then 'failed'
+                            when n % 50 = 2 then 'waiting' when n % 50 = 3 then 'retrying'
+                            when n % 10 = 4 then 'pending' else 'synced' end as status) s;
+insert into zohosync.api_calls (org_id, door, lane, kind, key, lease_epoch, worker, operation,
+  method, path, started_at, deadline, finished_at, counts_until, sent, status, intent_state,
+  mint_key)
+select '1', case when n % 250 = 0 then 'accounts' else 'api' end, 5, 'customers', n, 7, 'w1',
+       'customers.create', 'POST', '/customers', t.at, t.at + interval '15 s',
+       t.at + interval '1 s', t.at + interval '62 s', true, 201, 'closed',
+       case when n % 250 = 0 then 'client' end
+  from generate_series(1, 50000) n,
+       lateral (select clock_timestamp() - (50000 - n) * interval '2 s' as at) t;
+insert into zohosync.sync_logs (org_id, kind, key, version, zoho_entity_type, zoho_entity_id, step,
+  status, result, attempt_number, duration_ms, calls, worker, created_at)
+select '1', 'customers', n, 1, 'customer', 'z' || n, 'create', 'success', 'created', 1, 9, 1, 'w1',
+       clock_timestamp() - (20000 - n) * interval '2 min' from generate_series(1, 20000) n;
+insert into zohosync.marks (kind, key, op, priority)
+select 'invoices', 2 * n, 'U', 5 from generate_series(1, 3000) n;
+insert into zohosync.workers (worker, org_id, host, pid, version)
+select 'w' || n, '1', 'here', n, '0' from generate_series(1, 3) n;
+"""
+# What the parameters are; a query that has other ones, or several ways, says so below.
+COMMON: dict[str, Any] = {
+    "org_id": "1", "kind": "customers", "key": "4004", "worker": "w1", "limit": 10,
+    "kinds": ["customers", "invoices"], "keys": ["4004", "4001"], "epochs": [7, 7],
+    "parent_kind": "customers", "parent_key": "4004", "priority": 10,
+    "priorities": [10, 5, 1, 0], "lease_s": 60, "debounce": timedelta(seconds=300),
+    "horizon_s": 60, "window_s": 600, "down_after": 5, "epoch": 7, "version": 2, "host": "here",
+    "pid": 1, "zoho_ids": ["z1", "z2"], "minute_s": MINUTE_S, "mint_window_s": MINT_WINDOW_S,
+    "mint_key": "client", "per_minute": 100, "in_flight": 10, "per_second": 10,
+    "time_limit_s": 15, "call_ids": [49_999], "sent": [True], "statuses": [200], "codes": ["0"],
+    "outcomes": ["done"], "latencies_ms": [9], "token_key": "t", "by": "w1", "access_token": "x",
+    "api_domain": "x", "good_for_s": 60, "fresh_s": 60, "watch": "watch_1", "table_name": "t",
+    "definition": "x", "pause": True, "why": "x", "data_center": "us", "mode": "sandbox",
+    "name": None, "time_zone": "UTC", "currency_code": None, "limits": "{}", "day_spent": "x",
+    "close_s": 1.0, "until_midnight": False, "reason": "x", "close_mints_s": None,
+    "overload": True, "healthy": False, "overloads_max": 5, "quota_left": None,
+    "status": "synced", "due_in_s": None, "attempts": 0, "looks": 0, "zoho_id": "z4004",
+    "payload": "{}", "fingerprint": "1:x", "remote_state": "active", "hints": "{}",
+    "identity": None, "gone": None, "keep_intent": False, "waiting_kind": None,
+    "waiting_key": None, "waiting_needs": [], "error_class": None, "error_code": None,
+    "error_field": None, "error_message": None, "succeeded": True, "absent": False, "attempt": 1,
+    "checked": False, "duration_ms": 9, "entity_type": "customer", "intent_state": "closed",
+    "log_status": "success", "request": None, "response": None, "result": "created",
+    "step": "create", "installation": "x",
+    "calls": '[{"place": 0, "door": "api", "lane": 5, "kind": "customers", "key": "500",'
+    ' "lease_epoch": 7, "operation": "x", "method": "POST", "path": "/", "writes": true}]',
+}  # fmt: skip
+ONE_OR_ALL: list[dict[str, Any]] = [{}, {"kind": None, "key": None}]
+WAYS: dict[str, list[dict[str, Any]]] = {
+    "read_calls": ONE_OR_ALL,
+    "read_logs": ONE_OR_ALL,
+    "retry_failed": [{"key": None}, {"key": "4001"}],
+    "touch_organization": [{"pause": None}],
+}
+# Tables of a handful of rows: their index is there and fits, though a scan may be as cheap.
+SMALL = ("organizations", "workers", "watches", "migrations", "installation", "token_cache")
+# What runs all the time, and how many 8 kB pages it may touch, whatever the size of the book.
+PAGES = {
+    "claim_records": 400, "fold_marks": 400, "next_due": 60, "view_journal": 300,
+    "settle_record": 150, "wake_children": 150, "park_parent": 60, "look_at_parent": 20,
+    "read_parents": 20, "taken_ids": 20, "open_calls": 250, "finish_calls": 40,
+    "extend_leases": 60, "rescue_records": 1_500, "lock_organization": 10,
+    "touch_organization": 20, "beat": 20,
+}  # fmt: skip
+
+Explain = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def explain(clusters: Callable[[str], Any]) -> Iterator[Explain]:
+    """Explains a query over a big book; nothing that it does stays."""
+    cluster = clusters("embedded")
+    name = cluster.create("zohosync_template")
+    link: psycopg.Connection[TupleRow]
+    with psycopg.connect(
+        cluster.postgres.url(name), autocommit=True, prepare_threshold=None, context=TYPES
+    ) as link:
+        link.execute(SEED)
+        link.execute("vacuum analyze")
+
+        def plan(query: str, way: dict[str, Any], *, scans: bool = True, run: bool = False) -> Any:
+            options = "analyze, buffers, format json" if run else "format json"
+            with link.transaction(force_rollback=True):
+                link.execute("set local jit = off")
+                if not scans:
+                    link.execute("set local enable_seqscan = off")
+                text = f"explain ({options}) {QUERIES[query]}"
+                row = link.execute(text.encode(), COMMON | way).fetchone()
+            assert row is not None
+            return row[0][0]
+
+        yield plan
+    cluster.drop(name)
+
+
+def promised(query: str) -> set[str]:
+    """The indexes that a query's comment names."""
+    found = re.search(r"^--.*\bIndex: (.+)$", QUERIES[query], re.MULTILINE)
+    assert found, f"{query}.sql says nothing of its index"
+    return set(re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", found[1]))
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every node of a plan."""
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+def used(plan: dict[str, Any]) -> set[str]:
+    """Every index that a plan uses."""
+    names = {node["Index Name"] for node in nodes(plan["Plan"]) if "Index Name" in node}
+    arbiters = [node.get("Conflict Arbiter Indexes", []) for node in nodes(plan["Plan"])]
+    return names.union(*arbiters)
+
+
+@pytest.mark.parametrize("query", sorted(QUERIES))
+def test_a_query_uses_the_index_that_it_promises(explain: Explain, query: str) -> None:
+    names = promised(query)
+    if not names:
+        return
+    ways = WAYS.get(query, [{}])
+    found = set[str]().union(*(used(explain(query, way)) for way in ways))
+    small = {name for name in names if name.startswith(SMALL)}
+    if small - found:
+        found |= set[str]().union(*(used(explain(query, way, scans=False)) & small for way in ways))
+    assert names <= found, f"{query}.sql uses {sorted(found)} only"
+
+
+@pytest.mark.parametrize("query", sorted(PAGES))
+def test_what_runs_all_the_time_reads_little_of_a_big_book(explain: Explain, query: str) -> None:
+    for way in WAYS.get(query, [{}]):
+        plan = explain(query, way, run=True)
+        pages = sum(plan["Plan"].get(f"Shared {what} Blocks", 0) for what in ("Hit", "Read"))
+        assert pages <= PAGES[query], plan
