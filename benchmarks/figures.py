@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import median
 
 
@@ -31,11 +31,6 @@ class Figure:
     baseline_is: str = ""
     aim: str = ""
     met: bool | None = None
-    note: str = ""
-
-    def as_json(self) -> dict[str, object]:
-        """The figure as plain data."""
-        return asdict(self)
 
 
 def spread(values: Sequence[float]) -> Spread:

@@ -24,7 +24,7 @@ from zohosync.store.source import Source
 from zohosync.zoho.client import Remote
 
 GATHER_S = 0.05
-"""How long a freed slot may wait for others while more than half of them are in use."""
+"""How long a free slot may wait for others while more than half of them are in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,7 @@ class Worker:
         self._chance = chance
         self._settings = settings
         self._tell = tell
+        self._open = settings.slots - min(settings.reserve, settings.slots - 1)
         self._live: dict[Ref, Claim] = {}
         self._news = asyncio.Event()
         self._room = asyncio.Event()
@@ -162,8 +163,11 @@ class Worker:
 
     def _free(self) -> int:
         """Places that any record may take; the reserve stays free for live ones."""
-        slots = self._settings.slots
-        return slots - min(self._settings.reserve, slots - 1) - len(self._live)
+        return self._open - len(self._live)
+
+    def _roomy(self) -> bool:
+        """Whether half of those places are free: worth a look for work."""
+        return self._free() * 2 >= self._open
 
     async def _guarded(
         self, claim: Claim, desired: Desired | None, parents: Mapping[Ref, ParentView]
@@ -180,7 +184,7 @@ class Worker:
         finally:
             self._live.pop(claim.ref, None)
             self._news.set()
-            if len(self._live) <= self._settings.slots // 2:
+            if self._roomy():
                 self._room.set()
 
     async def _nap_s(self) -> float:
@@ -198,7 +202,7 @@ class Worker:
                 while not self._news.is_set() and not stop.is_set():
                     await self._news.wait()
         self._news.clear()
-        if len(self._live) > self._settings.slots // 2 and not stop.is_set():
+        if not self._roomy() and not stop.is_set():
             with contextlib.suppress(TimeoutError):  # slots fill up in groups: fewer round trips
                 async with self._clock.timeout(GATHER_S):
                     await self._room.wait()
