@@ -5,18 +5,21 @@ import asyncio
 import psycopg
 import pytest
 
-from zohosync.clock import SystemClock
+from zohosync.clock import Chance, SystemClock
 from zohosync.core.governor import PLANS
 from zohosync.core.kinds import MAPPED
 from zohosync.core.records import ErrorClass, Problem, Ref, Status
 from zohosync.core.settlement import Settlement
 from zohosync.errors import DatabaseError, SettingsError
+from zohosync.events import Noted
+from zohosync.sandbox import Sandbox, serving
 from zohosync.store import connection
 from zohosync.store.capture import Watch, install_watches
 from zohosync.store.database import Database, Row
 from zohosync.store.organizations import pause_kinds, register_organization
 from zohosync.store.records import AttemptNote, Records
 from zohosync.store.writeback import WriteBack, WriteBackColumns
+from zohosync.testing.world import WorldSettings, world
 
 ADA, BOB = Ref("customers", "1"), Ref("customers", "2")
 LINKED = Settlement(Status.SYNCED, "created", zoho_id="9001", remote_state="active")
@@ -217,3 +220,39 @@ async def test_settings_that_do_not_fit_are_refused_by_name(
         with pytest.raises(SettingsError, match=says) as refused:
             await WriteBack.open(any_database, {"customers": columns}, org_id="1")
         assert "[kinds.customers.write_back]" in str(refused.value)
+
+
+async def test_a_worker_writes_back_what_it_settled_and_survives_when_it_cannot(
+    database: Database,
+) -> None:
+    sandbox = Sandbox(clock=SystemClock(), chance=Chance(7), time_zone="UTC")
+    mapping = {
+        "customers": "select id as key, name as display_name, name || '@example.com' as email, "
+        '"zoho %s id"::text as zoho_id from customers'
+    }
+    async with database.transaction() as transaction:
+        await transaction.execute_sql(SCHEMA)
+        await transaction.execute_sql("alter table customers add check (id = 1 or at is null)")
+    watches = [Watch("public.customers", "customers", key="id")]
+    async with (
+        serving(sandbox) as url,
+        world(database, mapping, sandbox, url=url, settings=WorldSettings(debounce_s=0)) as joined,
+    ):
+        await install_watches(database, watches, clock=SystemClock())
+        joined.worker._writeback = await WriteBack.open(
+            database, {"customers": COLUMNS}, org_id=joined.records._org_id
+        )
+        async with database.transaction() as transaction:
+            await transaction.execute_sql("update customers set name = upper(name)")
+        async with asyncio.timeout(30):
+            await joined.service.run_until_idle(asyncio.Event(), poll_s=0.05)
+    made = {row["display_name"]: row["customer_id"] for row in sandbox.ledger.records("customers")}
+    assert set(made) == {"ADA", "BOB"}
+    assert str((await row(database, 1))["id"]) == made["ADA"]
+    assert (await row(database, 2))["id"] is None
+    async with database.transaction() as transaction:
+        found = await transaction.fetch_sql("select status, version from zohosync.records")
+        assert await transaction.fetch_sql("select from zohosync.marks") == []
+    assert found == [{"status": "synced", "version": 1}] * 2
+    told = [event.message for event in joined.events if isinstance(event, Noted)]
+    assert [message.partition(":")[0] for message in told] == ["customers 2 was not written back"]

@@ -21,6 +21,7 @@ from zohosync.errors import DatabaseError, LeaseLostError
 from zohosync.events import AttemptEnded, Listener, Noted
 from zohosync.store.records import AttemptNote, Records, Settled
 from zohosync.store.source import Source
+from zohosync.store.writeback import WriteBack
 from zohosync.zoho.client import Remote
 
 GATHER_S = 0.05
@@ -58,6 +59,7 @@ class Worker:
         chance: Chance,
         settings: WorkerSettings,
         tell: Listener,
+        writeback: WriteBack | None = None,
     ) -> None:
         """All that it needs, built by bootstrap."""
         self._records = records
@@ -68,6 +70,7 @@ class Worker:
         self._chance = chance
         self._settings = settings
         self._tell = tell
+        self._writeback = writeback
         self._open = settings.slots - min(settings.reserve, settings.slots - 1)
         self._live: dict[Ref, Claim] = {}
         self._news = asyncio.Event()
@@ -92,12 +95,22 @@ class Worker:
         )
         settled = await self._records.settle(claim, settlement, note)
         self._tell(_ended(claim, settlement, note, settled))
+        await self._write_back(claim.ref)
         problem = settlement.problem
         if claim.zoho_id and problem and problem.error_class is ErrorClass.NOT_FOUND:
             reason = too_many_missing(await self._records.missing_lately())
             if reason is not None:
                 await self._gate.pause(reason)
         return settlement
+
+    async def _write_back(self, ref: Ref) -> None:
+        """Show the user's table how the record stands; a failure is told, and is only that."""
+        if self._writeback is None:
+            return
+        try:
+            await self._writeback.write([ref])
+        except DatabaseError as error:
+            self._tell(Noted(f"{ref} was not written back: {error}", logging.WARNING))
 
     async def _scene(self, claim: Claim, reply: Reply | None, started: float) -> Scene:
         taken: dict[str, Ref] = {}
