@@ -18,13 +18,16 @@ Target = Annotated[Path, typer.Argument(metavar="DIR", show_default=False)]
 DataCenter = Annotated[str | None, typer.Option("--data-center", help="us, eu, in, au, …")]
 
 
-def init(
+def init(  # noqa: PLR0917 - options are not positional on a command line
     directory: Target,
     plan: Annotated[
         str | None, typer.Option(help="Limits: standard, premium, guide or custom.")
     ] = None,
     data_center: DataCenter = None,
     organization: Annotated[str | None, typer.Option(help="The organisation's id.")] = None,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="With the demo's book in a Postgres of its own.")
+    ] = False,
     json: AsJson = False,
 ) -> int:
     """Write a commented starter project: zohosync.toml and mapping/*.sql."""
@@ -52,12 +55,16 @@ def init(
     file = directory / FILE
     _set(file, "organization", {"data_center": data_center, "id": organization})
     _set(file, "limits", {"plan": plan})
-    load(directory)
+    settings = load(directory)
     for name in written:
         screen.line(f"wrote {directory / name}")
-    screen.next_step(
-        f"edit mapping/*.sql to read your tables, then: cd {directory}; zohosync check"
-    )
+    todo = "edit mapping/*.sql to read your tables, then: "
+    if sample:
+        from zohosync.demo.show import write_sample
+
+        rows, todo = asyncio.run(write_sample(settings)), ""
+        screen.line(f"wrote a sample book of {rows} rows into the project's own Postgres")
+    screen.next_step(f"{todo}cd {directory}; zohosync check")
     screen.result({"directory": str(directory), "files": written})
     return OK
 

@@ -159,3 +159,17 @@ def _alike(here: Any, there: Any) -> bool:
             )
         case _:
             return same(here, there)
+
+
+CREATED = 201
+
+
+def purpose_of(method: str, operation: str) -> str:
+    """What a call was for, told from what the ledger says of it alone."""
+    match method:
+        case "POST":
+            return "create" if operation.count("/") == 1 else "state change"
+        case "PUT":
+            return "update"
+        case _:
+            return "look-up of what Zoho raised" if operation == "GET /invoices" else "read"

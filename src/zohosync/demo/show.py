@@ -24,10 +24,11 @@ from zohosync.clock import Chance, ScaledClock, SystemClock
 from zohosync.core.kinds import MAPPED
 from zohosync.core.records import BULK, Desired, Ref
 from zohosync.demo import book as books
-from zohosync.demo.audit import Audit, audit
+from zohosync.demo.audit import CREATED, Audit, audit, purpose_of
 from zohosync.demo.screen import Screen, View
 from zohosync.demo.story import Edit, edits
-from zohosync.sandbox import Fault, Faults, Request, Sandbox, SandboxLimits, serving
+from zohosync.errors import SettingsError
+from zohosync.sandbox import Fault, Faults, Sandbox, SandboxLimits, serving
 from zohosync.settings import Settings
 from zohosync.store.capture import install_watches
 from zohosync.store.database import Database
@@ -160,7 +161,10 @@ async def _set_up(
         screen.say("starting Postgres and writing the sample book")
         async with open_database(settings, check_schema=False) as database:
             await migrate(database)
-            await _install(database, book, origin, speed)
+            async with database.transaction() as transaction:
+                scaled = _SCALED.format(origin=origin.isoformat(), speed=speed)
+                await transaction.execute_sql(scaled)
+            await _write(database, book)
             await install_watches(database, watches_of(settings), clock=SystemClock())
             screen.say(f"sandbox on {url}; time runs {speed:g} times as fast")
             async with open_project(settings, chance=Chance()) as project:
@@ -189,9 +193,26 @@ def _settings(place: Path, url: str, sandbox: Sandbox) -> Settings:
     return settings_of.load(place)
 
 
-async def _install(database: Database, book: books.Book, origin: datetime, speed: float) -> None:
+async def write_sample(settings: Settings) -> int:
+    """Write the sample book into the project's own Postgres, to try things on; returns its rows.
+
+    Raises SettingsError where the project names a database: that one is not ours to fill.
+    """
+    if not settings.embedded:
+        raise SettingsError(
+            "The sample book goes into a Postgres of its own, and a database URL is set",
+            place="ZOHOSYNC_DATABASE_URL or [database] url",
+            next_step="unset it for the sample, or make the project without --sample",
+        )
+    today = SystemClock().now().astimezone(ZoneInfo(settings.organization.time_zone)).date()
+    book = books.build(today)
+    async with open_database(settings, check_schema=False) as database:
+        await _write(database, book)
+    return sum(len(rows) for rows in book.tables.values())
+
+
+async def _write(database: Database, book: books.Book) -> None:
     async with database.transaction() as transaction:
-        await transaction.execute_sql(_SCALED.format(origin=origin.isoformat(), speed=speed))
         await transaction.execute_sql(books.schema())
         for text, rows in books.statements(book):
             for row in rows:
@@ -334,28 +355,13 @@ async def _closing(
     return _figures(going, judged, kinds, sorted(map(str, lost)), speed)
 
 
-_CREATED = 201
-
-
-def _purpose(call: Request) -> str:
-    """What a call was for, told from its operation alone."""
-    depth = call.operation.count("/")
-    match call.method:
-        case "POST":
-            return "create" if depth == 1 else "state change"
-        case "PUT":
-            return "update"
-        case _:
-            return "look-up of what Zoho raised" if call.operation == "GET /invoices" else "read"
-
-
 def _figures(
     going: _Run, judged: Audit, kinds: dict[str, dict[str, Any]], lost: list[str], speed: float
 ) -> dict[str, Any]:
     ledger = going.sandbox.ledger
     calls = ledger.calls()
-    spent = Counter(_purpose(call) for call in calls)
-    made = sum(call.status == _CREATED for call in calls)
+    spent = Counter(purpose_of(call.method, call.operation) for call in calls)
+    made = sum(call.status == CREATED for call in calls)
     doubles = sum(len(keys) for keys in ledger.duplicates().values()) + len(judged.doubled)
     records = sum(each["in_zoho"] for each in kinds.values())
     broken = doubles + len(judged.differences) + len(lost) + ledger.deletions
