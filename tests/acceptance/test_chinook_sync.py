@@ -1,16 +1,13 @@
 """A schema that nobody here designed: the Chinook shop in the sandbox, to the cent."""
 
 import shutil
-from asyncio import create_subprocess_exec
-from asyncio.subprocess import DEVNULL, PIPE
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-import simplejson
 
 import chinook
-from acceptance.kit import ZOHOSYNC, ShiftedClock, Shop
+from acceptance.kit import ShiftedClock, Shop, point, zohosync
 from zohosync import settings as settings_of
 from zohosync.bootstrap import open_project
 from zohosync.clock import Chance
@@ -35,13 +32,7 @@ async def test_the_chinook_shop_is_synced_to_the_cent(
         await transaction.execute_sql(script)
     await database.close()
     async with serving(sandbox) as url:
-        for name, value in {
-            "DATABASE_URL": empty_database_url, "API_URL": url, "ORGANIZATION_MODE": "sandbox",
-            "ORGANIZATION_ID": sandbox.organization_id, "CLIENT_ID": sandbox.client_id,
-            "CLIENT_SECRET": sandbox.client_secret, "REFRESH_TOKEN": sandbox.refresh_token,
-            "LIMITS_PLAN": "unlimited", "WORKER_SLOTS": "20", "WORKER_DEBOUNCE_S": "0",
-        }.items():  # fmt: skip
-            monkeypatch.setenv(f"ZOHOSYNC_{name}", value)
+        point(monkeypatch, sandbox, url, empty_database_url)
         await zohosync(folder, "migrate")
         rehearsed = await zohosync(folder, "backfill", "--dry-run")
         await zohosync(folder, "backfill", "--no-wait")
@@ -60,15 +51,3 @@ async def test_the_chinook_shop_is_synced_to_the_cent(
         assert {row["status"] for row in sandbox.ledger.records("invoices")} == {"paid"}
         again = await zohosync(folder, "backfill")
         assert (again["calls"], len(sandbox.ledger.calls())) == (0, len(calls))
-
-
-async def zohosync(folder: Path, *arguments: str) -> dict[str, object]:
-    """Run the command to its end; its JSON."""
-    asked = await create_subprocess_exec(
-        *ZOHOSYNC, *arguments, "--project", str(folder), "--json",
-        stdin=DEVNULL, stdout=PIPE, stderr=PIPE,
-    )  # fmt: skip
-    out, err = await asked.communicate()
-    assert asked.returncode == 0, (arguments, out, err[-2_000:])
-    told: dict[str, object] = simplejson.loads(out.splitlines()[-1])
-    return told

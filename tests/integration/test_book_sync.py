@@ -1,8 +1,8 @@
 """The whole sample book through the real engine into the sandbox: every kind where it belongs."""
 
 import asyncio
-from datetime import date
 from importlib.resources import files
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -17,7 +17,7 @@ from zohosync.sandbox import Sandbox, SandboxLimits
 from zohosync.store.database import Database
 from zohosync.testing.world import World, WorldSettings, world
 
-TODAY = date(2026, 11, 22)
+ZONE = "Africa/Johannesburg"
 CREATED = 201
 
 
@@ -59,14 +59,14 @@ def sandbox() -> Sandbox:
     return Sandbox(
         clock=SystemClock(),
         chance=Chance(7),
-        time_zone="Africa/Johannesburg",
+        time_zone=ZONE,
         limits=SandboxLimits.lifted(),
     )
 
 
 @pytest.mark.slow
 async def test_the_sample_book_ends_as_its_story_says(database: Database, sandbox: Sandbox) -> None:
-    book = books.build(TODAY)
+    book = books.build(SystemClock().now().astimezone(ZoneInfo(ZONE)).date())
     await install(database, book)
     settings = WorldSettings(debounce_s=0.0, worker=WorkerSettings(slots=10))
     async with world(database, starter_mapping(), sandbox, settings=settings) as joined:
