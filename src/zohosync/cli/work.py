@@ -369,7 +369,8 @@ async def _switch(
     from zohosync.store.organizations import pause_kinds
 
     async with open_database(settings) as database:
-        counts = await History(database, organization_id(settings)).counts()
+        history = History(database, organization_id(settings))
+        counts = await history.counts()
         linked = {row["kind"] for row in counts if row["linked"]}  # these were open before
         doubtful = [kind for kind in kinds if kind not in linked]
         if doubtful and not sure:
@@ -379,6 +380,8 @@ async def _switch(
                 next_step="look in Zoho; if it holds none of these, say --assume-empty",
             )
         paused = await pause_kinds(database, organization_id(settings), kinds, pause=pause, why=why)
+        if not pause:
+            await history.wake(kinds)
     mapped = [kind for kind in settings.kinds if kind in paused]
     screen.line(f"paused now: {', '.join(mapped) or 'nothing'}")
     screen.next_step("zohosync status" if pause else "zohosync run, or zohosync backfill KIND")

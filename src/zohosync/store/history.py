@@ -91,6 +91,10 @@ class History:
         """Mark the failed records of a kind, or the one of that key; returns how many."""
         return await self._database.execute("retry_failed", org_id=self._org_id, kind=kind, key=key)
 
+    async def wake(self, kinds: Sequence[str]) -> int:
+        """Make records of these kinds due that were given back for later; returns how many."""
+        return await self._database.execute("wake_kinds", org_id=self._org_id, kinds=list(kinds))
+
     async def known(self, kind: str, keys: Sequence[str]) -> dict[str, Claim]:
         """Records as a claim would find them, by key, without taking them."""
         rows = await self._database.fetch(

@@ -1,0 +1,87 @@
+"""Before a real organisation is worked on, it is seen to be the one that was asserted."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from zohosync.bootstrap import House, open_service
+from zohosync.clock import Chance, SystemClock
+from zohosync.errors import SettingsError
+from zohosync.sandbox import Sandbox
+from zohosync.settings import Settings, load
+
+Made = Callable[..., Settings]
+
+
+@pytest.fixture
+def made(database_url: str, tmp_path: Path) -> Made:
+    """Settings of a real organisation; what it answers is a sandbox in this process."""
+
+    def make(sandbox: Sandbox, **flags: str) -> Settings:
+        (tmp_path / "zohosync.toml").write_text("", encoding="utf-8")
+        return load(
+            tmp_path,
+            flags={
+                "database.url": database_url,
+                "organization.id": sandbox.organization_id,
+                "zoho.client_id": sandbox.client_id,
+                "zoho.client_secret": sandbox.client_secret,
+                "zoho.refresh_token": sandbox.refresh_token,
+                **{name.replace("__", "."): value for name, value in flags.items()},
+            },
+        )
+
+    return make
+
+
+def pretend(**other: Any) -> Sandbox:
+    return Sandbox(clock=SystemClock(), chance=Chance(1), **other)
+
+
+async def opened(sandbox: Sandbox, settings: Settings) -> House:
+    transport = httpx2.ASGITransport(app=sandbox.app)
+    async with open_service(
+        settings, clock=SystemClock(), chance=Chance(1), tell=lambda event: None,
+        transport=transport,
+    ) as house:  # fmt: skip
+        return house
+
+
+async def test_the_asserted_organisation_opens_with_every_kind_paused(made: Made) -> None:
+    sandbox = pretend(mode="test")
+    house = await opened(sandbox, made(sandbox))
+    assert house.project.organization.mode == "test"
+    assert set(house.project.organization.paused_kinds) >= {"customers", "invoices", "payments"}
+    assert [request.operation for request in sandbox.ledger.requests][-1] == "GET /organizations"
+
+
+async def test_a_live_organisation_where_test_was_asserted_is_refused(made: Made) -> None:
+    sandbox = pretend(mode="live")
+    with pytest.raises(SettingsError, match="is live in Zoho, but test was asserted"):
+        await opened(sandbox, made(sandbox))
+
+
+async def test_a_wrong_organisation_lists_the_ones_there_are(made: Made) -> None:
+    sandbox = pretend(name="Shop")
+    with pytest.raises(SettingsError, match="open no organisation 4711") as caught:
+        await opened(sandbox, made(sandbox, organization__id="4711"))
+    assert "10001 Shop (test)" in caught.value.place
+
+
+async def test_an_organisation_keeps_the_mode_it_was_registered_with(made: Made) -> None:
+    sandbox = pretend(mode="test")
+    await opened(sandbox, made(sandbox))
+    with pytest.raises(SettingsError, match="is registered here as test, not live"):
+        await opened(sandbox, made(sandbox, organization__mode="live"))
+
+
+async def test_every_process_of_an_installation_has_its_one_name(made: Made) -> None:
+    sandbox = pretend(mode="test")
+    houses = await asyncio.gather(*(opened(sandbox, made(sandbox)) for _ in range(3)))
+    names = {house.project.installation for house in houses}
+    assert len(names) == 1
+    assert len(names.pop()) == 8
