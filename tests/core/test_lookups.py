@@ -19,11 +19,12 @@ from core.builders import (
     marker_of,
     payload_of,
     planned,
+    settled,
     wanted,
 )
 from zohosync.core.kinds import MAPPED
 from zohosync.core.mapping import internal_desired
-from zohosync.core.plan import Find, Purpose
+from zohosync.core.plan import Find, Nothing, Purpose, Update
 from zohosync.core.records import Candidate, Claim, ErrorClass, Payload, Ref, Status
 from zohosync.core.replies import Found
 from zohosync.core.settlement import IntentAfter, Settlement
@@ -165,7 +166,22 @@ def test_a_changed_record_is_verified_by_reading_it_field_by_field() -> None:
         settlement = verified(held, seen("customers", **missing))
         assert (settlement.intent, settlement.due_in_s) == (IntentAfter.KEEP, FIRST)
         late = verified(held, seen("customers", **missing), now=after(FIRST))
-        assert (late.status, late.intent, late.payload) == (Status.PENDING, IntentAfter.CLOSE, None)
+        assert (late.status, late.intent) == (Status.PENDING, IntentAfter.CLOSE)
+    unread = verified(held, complete=False, now=after(FIRST))
+    assert (unread.status, unread.intent) == (Status.UNCERTAIN, IntentAfter.KEEP)
+
+
+def test_a_change_that_zoho_may_have_written_otherwise_is_made_anew_or_taken_back() -> None:
+    held = linked("customers", intent=intent("update", {"display_name": "Ada", "phone": "1"}))
+    late = verified(held, seen("customers", phone="+1"), now=after(FIRST))
+    known = settled(held, late, None, after(FIRST))
+    again = planned(wanted("customers", phone="1"), known)
+    assert isinstance(again, Update)
+    back = planned(wanted("customers"), known)
+    assert isinstance(back, Nothing)  # a column that the row does not have is not ours to clear
+    back = planned(wanted("customers", phone=None), known)
+    assert isinstance(back, Update)
+    assert back.fields["phone"] == ""
 
 
 def test_an_update_whose_total_came_out_otherwise_did_not_happen() -> None:

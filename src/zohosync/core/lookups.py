@@ -6,8 +6,17 @@ from datetime import date, timedelta
 
 from zohosync.core.kinds import KINDS, Kind
 from zohosync.core.mapping import marked
-from zohosync.core.plan import Find, Purpose
-from zohosync.core.records import Candidate, Claim, ErrorClass, Problem, Ref, Status, same
+from zohosync.core.plan import Find, Purpose, without_line_ids
+from zohosync.core.records import (
+    Candidate,
+    Claim,
+    ErrorClass,
+    Problem,
+    Ref,
+    Status,
+    differing,
+    same,
+)
 from zohosync.core.replies import Found
 from zohosync.core.settlement import IntentAfter, Scene, Settlement
 
@@ -133,9 +142,12 @@ def _verified_change(step: Find, reply: Found, claim: Claim, scene: Scene) -> Se
     kind, intent = KINDS[claim.ref.kind], claim.intent
     assert intent is not None
     seen = reply.candidates[0].fields if reply.candidates else None
+    if seen is None and not reply.complete:
+        return _look_again(claim, 60.0, IntentAfter.KEEP)
     if seen is None:
         return _missing(step, claim)
     state = kind.states.of(seen.get("status"))
+    known = claim.payload or {}
     if step.state is not None:
         happened = state == step.state
         payload = None
@@ -146,13 +158,23 @@ def _verified_change(step: Find, reply: Found, claim: Claim, scene: Scene) -> Se
         )
         # What a PUT of lines did is not told from its list: it is sent once more.
         happened = happened and kind.lines not in step.expected
-        payload = {**(claim.payload or {}), **step.expected}
+        # What was to change is from now on what Zoho shows of it, for it may have changed.
+        sent = without_line_ids(kind, step.expected)
+        changed = differing(sent, known)
+        payload = {**known, **(sent if happened else {name: seen.get(name) for name in changed})}
     if happened:
         return Settlement(Status.PENDING, "adopted", 0.0, payload=payload, remote_state=state)
     left = scene.policy.first_absent_s - (scene.now - intent.deadline).total_seconds()
     if left > 0:
         return _look_again(claim, left, IntentAfter.KEEP)
-    return Settlement(Status.PENDING, "absent", 0.0, remote_state=state, attempts=claim.attempts)
+    return Settlement(
+        Status.PENDING,
+        "absent",
+        0.0,
+        payload=payload,
+        remote_state=state,
+        attempts=claim.attempts,
+    )
 
 
 def _look_again(claim: Claim, seconds: float, intent: IntentAfter) -> Settlement:
@@ -219,6 +241,9 @@ def _linked(step: Find, reply: Found, claim: Claim, scene: Scene) -> Settlement:
 
 
 def _checked(step: Find, reply: Found, claim: Claim, _scene: Scene) -> Settlement:
+    if not reply.candidates and not reply.complete:
+        problem = Problem(ErrorClass.UNKNOWN, "it could not be read whether Zoho still has it")
+        return Settlement(Status.RETRYING, "retrying", 60.0, problem=problem)
     if not reply.candidates:
         return replace(_missing(step, claim), checked=True)
     return Settlement(Status.PENDING, "checked", 0.0, attempts=claim.attempts, checked=True)

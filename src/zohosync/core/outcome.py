@@ -103,7 +103,7 @@ def _judge_reply(
             problem = Problem(ErrorClass.AUTHENTICATION, message, code)
             return replace(_given_back(claim, "unauthorized", 0.0, keep), problem=problem)
         case Rejected():
-            return _rejected(step, reply, claim, scene.policy)
+            return _rejected(step, reply, claim, scene)
         case Unreachable(sent=False, message=message):
             problem = Problem(ErrorClass.NETWORK_ERROR, message)
             return _again(claim, problem, scene, keep)
@@ -164,8 +164,9 @@ def _given_back(claim: Claim, result: str, seconds: float, intent: IntentAfter) 
 
 
 def _rejected(
-    step: Create | Update | Transition | Find, reply: Rejected, claim: Claim, policy: Policy
+    step: Create | Update | Transition | Find, reply: Rejected, claim: Claim, scene: Scene
 ) -> Settlement:
+    last = claim.attempts + 1 >= scene.policy.max_retries
     lost = reply.code in MISSING_CODES or (reply.status == 404 and reply.code != WRONG_PATH_CODE)
     if isinstance(step, Create) and reply.code in DUPLICATE_CODES:
         return Settlement(
@@ -176,15 +177,12 @@ def _rejected(
             attempts=claim.attempts,
             intent=IntentAfter.DUPLICATE,
         )
-    if (
-        isinstance(step, Create)
-        and step.parents
-        and lost
-        and claim.attempts + 1 < policy.max_retries
-    ):
+    if isinstance(step, Create) and step.parents and lost and not last:
         return _orphaned(step, reply, claim)
     if isinstance(step, Find) and claim.intent:
         problem = Problem(ErrorClass.UNKNOWN, reply.message, reply.code)
+        if not last:
+            return _again(claim, problem, scene, IntentAfter.KEEP)
         return Settlement(Status.UNCERTAIN, "undecided", problem=problem, intent=IntentAfter.KEEP)
     own = isinstance(step, Transition) or (isinstance(step, Update) and reply.status == 404)
     error_class = ErrorClass.NOT_FOUND if lost and own else ErrorClass.VALIDATION

@@ -302,6 +302,15 @@ def with_line_ids(kind: Kind, lines: Any, hints: Mapping[str, Any]) -> Any:
     ]
 
 
+def without_line_ids(kind: Kind, fields: Payload) -> Payload:
+    """What was sent, as it is wanted: the ids of lines are Zoho's and stand in no payload."""
+    lines = fields.get(kind.lines or "")
+    if kind.lines is None or not isinstance(lines, list):
+        return fields
+    bare = [{name: line[name] for name in line if name != kind.line_id} for line in lines]
+    return {**fields, kind.lines: bare}
+
+
 def planned_operation(step: Step) -> str:
     """The word for a step in logs, dry runs and the journal."""
     match step:
