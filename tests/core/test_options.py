@@ -65,8 +65,8 @@ def test_a_choice_names_the_nearest() -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        "zohoapis.com", "ftp://x", "http://api.example.com", "https://u:p@h", "https://h/?x=1",
-        "http://h:99999", "https://",
+        "zohoapis.com", "ftp://x", "http://api.example.com", "https://u:p@h.example", "https://h.example/?x=1",
+        "http://h.example:99999", "https://",
     ],
 )  # fmt: skip
 def test_an_address_that_would_not_do_is_refused(value: str) -> None:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 def demo(
     project: ProjectDir = HERE,
     speed: Annotated[
-        float, typer.Option(min=1.0, max=1_000.0, help="Times faster than real time.")
-    ] = 60.0,
+        float | None, typer.Option(min=1.0, max=1_000.0, help="Times faster than real time.")
+    ] = None,
     directory: Annotated[
         Path | None, typer.Option(help="Where its database is kept; a temporary place without.")
     ] = None,
@@ -36,6 +36,7 @@ def demo(
     from zohosync.demo import show
 
     del project
+    speed = speed or show.SPEED
     return show.run(as_json=json, speed=speed, directory=directory, keep=keep)
 
 

@@ -119,8 +119,15 @@ class Meter:
         self._bar: Bar | None = None
         self._task: TaskID | None = None
 
-    def __call__(self, done: int, total: int | None = None, note: str = "") -> None:
-        """`done` of `total` (None: not known) are done."""
+    def __call__(
+        self, done: int, total: int | None = None, note: str = "", *, about: int = 0
+    ) -> None:
+        """`done` of `total` (None: not known) are done; `about` is a guess of the total."""
+        if about > done:
+            from zohosync.core.figures import remaining_s, span_words
+
+            left_s = remaining_s(done, about - done, self._clock.monotonic() - self._began)
+            note = f"{note}, {span_words(left_s)} left" if left_s else note
         if self._screen.live:
             self._draw(done, total, note)
             return

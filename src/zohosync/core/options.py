@@ -130,7 +130,7 @@ def address(value: Any) -> str | None:
     except ValueError:
         good = False
     if not good or parts.username or parts.query or parts.fragment:
-        raise ValueError("must be an address like https://host or http://127.0.0.1:8470")
+        raise ValueError("must be an address like https://api.example or http://127.0.0.1:8470")
     if parts.scheme == "http" and parts.hostname not in LOCAL_HOSTS:
         raise ValueError("would send tokens in clear: use https (http is for this machine only)")
     return url.rstrip("/")

@@ -19,6 +19,15 @@ class Inspection:
 
     database: Database
 
+    async def rows(self, mapped: MappedKind) -> int:
+        """About how many rows a mapping returns, as the planner guesses; 0 where it cannot."""
+        whole = f"select * from (\n{mapped.text}\n) as m"  # noqa: S608 - the project's own
+        try:
+            plan = await self._explain(whole, {}, seqscan=True)
+        except DatabaseError:
+            return 0
+        return int(plan[0]["Plan"]["Plan Rows"])
+
     async def faults(self, mapped: MappedKind, watches: Sequence[Watch]) -> list[Fault]:
         """Tables read but not watched, and a keyed read that scans. Raises DatabaseError."""
         whole = f"select * from (\n{mapped.text}\n) as m"  # noqa: S608 - the project's own
