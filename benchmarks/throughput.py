@@ -16,7 +16,6 @@ from benchmarks.figures import Figure, say, spread
 from benchmarks.ground import Ground, opened
 from benchmarks.layers import Layer, layers_of
 from zohosync.clock import Chance, SystemClock
-from zohosync.engine.worker import WorkerSettings
 from zohosync.sandbox import Sandbox, SandboxLimits
 from zohosync.store.database import Database
 from zohosync.testing.world import World, WorldSettings, world
@@ -80,7 +79,7 @@ async def prepared(database: Database, sandbox: Sandbox, customers: int) -> Asyn
     """A world with that many customers to create, every one of them marked."""
     async with database.transaction() as transaction:
         await transaction.execute_sql(TABLE.format(customers=customers))
-    settings = WorldSettings(debounce_s=0.0, worker=WorkerSettings(slots=SLOTS))
+    settings = WorldSettings().working(debounce_s=0.0, slots=SLOTS)
     async with world(database, MAPPING, sandbox, settings=settings) as joined:
         await joined.source.mark_all("customers", priority=1)
         yield joined

@@ -5,24 +5,21 @@ import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 from zohosync.clock import Chance, Clock
 from zohosync.core.checks import Fault, column_faults, organization_fault
 from zohosync.core.kinds import KINDS, MAPPED
-from zohosync.core.options import Secret
-from zohosync.core.plan import Policy
 from zohosync.engine.gate import Gate
 from zohosync.engine.keeper import Keeper
 from zohosync.engine.passes import Rehearser
 from zohosync.engine.service import Service
-from zohosync.engine.worker import Worker, WorkerSettings
+from zohosync.engine.worker import Worker
 from zohosync.errors import MappingError, SchemaError, SettingsError, ZohosyncError
 from zohosync.events import Listener
-from zohosync.settings import WHEN_GONE, Settings
-from zohosync.store.capture import Watch
+from zohosync.settings import Settings
 from zohosync.store.database import Database
 from zohosync.store.embedded import EmbeddedPostgres
 from zohosync.store.history import History
@@ -37,6 +34,15 @@ from zohosync.store.organizations import (
 from zohosync.store.records import Records
 from zohosync.store.source import Source, described
 from zohosync.store.tokens import TokenCache
+from zohosync.store.writeback import WriteBack
+from zohosync.wiring import (
+    credentials_of,
+    policy_of,
+    secret_of,
+    texts_of,
+    worker_settings_of,
+    write_back_of,
+)
 from zohosync.zoho import tokens as oauth
 from zohosync.zoho.client import Remote
 
@@ -221,16 +227,19 @@ async def open_service(
     tell: Listener,
     transport: Any = None,
     pace: float = 1.0,
+    database: Database | None = None,
 ) -> AsyncIterator[House]:
     """Everything a working process needs, built and, for a real organisation, seen to be it.
 
-    `transport` is an HTTPX transport, None the network; `pace` stretches the keeper's
-    intervals. Spends one call where the organisation is a real one. Raises what `open_project`
-    raises, SettingsError (no credentials, another organisation or mode), RemoteError.
+    `transport` is an HTTPX transport, None the network; `pace` stretches the keeper's intervals;
+    `database` is one that is open already (and stays so), None the settings' own. Spends one call
+    where the organisation is a real one. Raises what `open_project` raises, SettingsError (no
+    credentials, another organisation or mode), RemoteError.
     """
     credentials = credentials_of(settings)
     async with contextlib.AsyncExitStack() as stack:
-        database = await stack.enter_async_context(open_database(settings))
+        if database is None:
+            database = await stack.enter_async_context(open_database(settings))
         project = await _project(settings, database, chance, None)
         journal = Journal(
             database,
@@ -254,7 +263,7 @@ async def open_service(
             clock=clock,
             owner=project.worker,
             accounts_url=settings.zoho.accounts_url,
-            secret_key=_secret(settings.zoho.secret_key) if settings.zoho.secret_key else None,
+            secret_key=secret_of(settings.zoho.secret_key) if settings.zoho.secret_key else None,
             transport=transport,
         )
         stack.push_async_callback(tokens.aclose)
@@ -268,7 +277,13 @@ async def open_service(
             time_limit_s=settings.worker.time_limit_s,
         )
         stack.push_async_callback(remote.aclose)
-        service = _service(project, gate, remote, clock=clock, chance=chance, tell=tell, pace=pace)
+        columns = write_back_of(settings)
+        writeback = None
+        if columns:
+            writeback = await WriteBack.open(database, columns, org_id=project.org_id)
+        service = _service(
+            project, gate, remote, writeback, clock=clock, chance=chance, tell=tell, pace=pace
+        )
         house = House(project, journal, gate, remote, service)
         if settings.mode != "sandbox":
             await _see_that_it_is_it(house)
@@ -279,6 +294,7 @@ def _service(
     project: Project,
     gate: Gate,
     remote: Remote,
+    writeback: WriteBack | None,
     *,
     clock: Clock,
     chance: Chance,
@@ -301,14 +317,9 @@ def _service(
         gate=gate,
         clock=clock,
         chance=chance,
-        settings=WorkerSettings(
-            slots=settings.worker.slots,
-            lease_s=settings.worker.lease_s,
-            heartbeat_s=settings.worker.heartbeat_s,
-            policy=policy_of(settings, project.installation),
-            marker_field=settings.organization.marker_field,
-        ),
+        settings=worker_settings_of(settings, project.installation),
         tell=tell,
+        writeback=writeback,
     )
     keeper = Keeper(
         records=project.records, presence=presence, remote=remote, clock=clock, tell=tell, pace=pace
@@ -335,66 +346,3 @@ async def _see_that_it_is_it(house: House) -> None:
     if wrong is not None:
         what, place, step = wrong
         raise SettingsError(what, place=place, next_step=step)
-
-
-def credentials_of(settings: Settings) -> oauth.Credentials:
-    """What a token refresh needs. Raises SettingsError that names what is missing."""
-    zoho = settings.zoho
-    missing = [
-        variable
-        for variable, value in (
-            ("ZOHOSYNC_CLIENT_ID", zoho.client_id),
-            ("ZOHOSYNC_CLIENT_SECRET", zoho.client_secret),
-            ("ZOHOSYNC_REFRESH_TOKEN", zoho.refresh_token),
-        )
-        if not value
-    ]
-    if missing:
-        raise SettingsError(
-            f"Zoho's credentials are not complete: {', '.join(missing)} not set",
-            place=str(settings.project),
-            next_step="run `zohosync login`, or set them in the environment",
-        )
-    return oauth.Credentials(
-        settings.organization.data_center,
-        zoho.client_id or "",
-        _secret(zoho.client_secret),
-        _secret(zoho.refresh_token),
-    )
-
-
-def _secret(secret: Secret) -> oauth.Secret:
-    return oauth.Secret(secret.reveal())
-
-
-def policy_of(settings: Settings, installation: str) -> Policy:
-    """The settings that decisions need."""
-    when_gone = {
-        kind: said.when_gone for kind, said in settings.kinds.items()
-        if said.when_gone != WHEN_GONE[0]
-    }  # fmt: skip
-    return Policy(
-        installation=installation,
-        live=settings.mode == "live",
-        max_retries=settings.worker.max_retries,
-        retry_base_s=settings.worker.retry_base_s,
-        when_gone=when_gone or None,
-    )
-
-
-def texts_of(settings: Settings, kinds: tuple[str, ...] | None = None) -> dict[str, str]:
-    """The SELECT of each mapped kind. Raises MappingError for a file that cannot be read."""
-    texts = {}
-    for kind, said in settings.kinds.items():
-        if kinds is not None and kind not in kinds:
-            continue
-        try:
-            texts[kind] = said.mapping.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise MappingError(f"It cannot be read: {error}", place=str(said.mapping)) from None
-    return texts
-
-
-def watches_of(settings: Settings) -> list[Watch]:
-    """The watches of the project, each with the priority that its kind has unless it says one."""
-    return [Watch(**asdict(watch)) for watch in settings.watches if watch.kind in settings.kinds]

@@ -38,7 +38,6 @@ FILE = "zohosync.toml"
 SECRETS_FILE = ".zohosync/secrets.toml"
 DATA_CENTERS = ("us", "eu", "in", "au", "jp", "ca", "cn", "sa", "uk")
 CUSTOM, UNLIMITED = "custom", "unlimited"
-WHEN_GONE = ("nothing", "inactivate", "cancel", "void")
 NUMBERS = ("per_minute", "in_flight", "per_day", "per_second")
 
 
@@ -82,6 +81,7 @@ class Work:
     slots: int
     lease_s: float
     heartbeat_s: float
+    poll_s: float
     debounce_s: float
     send_within_s: float
     time_limit_s: float
@@ -103,7 +103,6 @@ class KindSettings:
 
     mapping: Path
     priority: int | None = None
-    when_gone: str = WHEN_GONE[0]
     write_back: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -161,6 +160,7 @@ _ENTRIES = (
     Option("worker.slots", number(1, 200, whole=True), 10),
     Option("worker.lease_s", number(2, 600, whole=False), 8.0),
     Option("worker.heartbeat_s", number(0.1, 300, whole=False), 2.0),
+    Option("worker.poll_s", number(0.1, 300, whole=False), 1.0),
     Option("worker.debounce_s", number(0, 86_400, whole=False), 300.0),
     Option("worker.send_within_s", number(0.2, 10, whole=False), 2.0),
     Option("worker.time_limit_s", number(1, 120, whole=False), 30.0),
@@ -180,7 +180,6 @@ _WRITE_BACK = ("table", "key", "zoho_id", "status", "synced_at", "error")
 _KIND = {
     "mapping": text,
     "priority": number(0, 10, whole=True),
-    "when_gone": choice(*WHEN_GONE),
     "write_back": dict.fromkeys(_WRITE_BACK, text),
 }
 _WATCH = {
@@ -367,8 +366,6 @@ def _kinds(project: Path, document: Document) -> tuple[dict[str, KindSettings], 
         path = project / (named or f"mapping/{kind}.sql")
         if path.is_file():
             found[kind] = KindSettings(path, **read)
-            if read.get("when_gone", WHEN_GONE[0]) != WHEN_GONE[0] or "write_back" in read:
-                notes.append(f"kinds.{kind}: when_gone and write_back are not acted on yet")
         elif named:
             raise SettingsError(
                 f"There is no file {named}",

@@ -17,7 +17,7 @@ import pytest
 import simplejson
 
 from zohosync import settings as settings_of
-from zohosync.bootstrap import Project, open_database, open_project, watches_of
+from zohosync.bootstrap import Project, open_database, open_project
 from zohosync.clock import Chance, Clock, SystemClock
 from zohosync.core.records import Desired, Ref
 from zohosync.demo.audit import Audit, audit
@@ -25,6 +25,7 @@ from zohosync.sandbox import Faults, Sandbox, SandboxLimits, serving
 from zohosync.store.capture import install_watches
 from zohosync.store.database import Database
 from zohosync.store.migrate import migrate
+from zohosync.wiring import watches_of
 
 ZONE = "Africa/Johannesburg"
 ZOHOSYNC = (sys.executable, "-m", "zohosync")

@@ -12,7 +12,6 @@ from zohosync.core.records import BULK, Desired
 from zohosync.demo import book as books
 from zohosync.demo import story
 from zohosync.demo.audit import Audit, audit
-from zohosync.engine.worker import WorkerSettings
 from zohosync.sandbox import Sandbox, SandboxLimits
 from zohosync.store.database import Database
 from zohosync.testing.world import World, WorldSettings, world
@@ -68,7 +67,7 @@ def sandbox() -> Sandbox:
 async def test_the_sample_book_ends_as_its_story_says(database: Database, sandbox: Sandbox) -> None:
     book = books.build(SystemClock().now().astimezone(ZoneInfo(ZONE)).date())
     await install(database, book)
-    settings = WorldSettings(debounce_s=0.0, worker=WorkerSettings(slots=10))
+    settings = WorldSettings().working(debounce_s=0.0)
     async with world(database, starter_mapping(), sandbox, settings=settings) as joined:
         await backfill(joined)
         expected = story.expected(book, edited=False)

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from zohosync.bootstrap import open_trial, watches_of
+from zohosync.bootstrap import open_trial
 from zohosync.clock import Chance
 from zohosync.core.checks import Fault
 from zohosync.engine.passes import examine
 from zohosync.settings import load
 from zohosync.store.database import Database
 from zohosync.store.inspection import Inspection
+from zohosync.wiring import watches_of
 
 TABLES = """
 create table people (id integer primary key, name text, email text, city_id integer);

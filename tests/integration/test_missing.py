@@ -35,7 +35,7 @@ def tell(url: str, story: Story) -> Sandbox:
         database = await Database.open(url, now=clock.now)
         async with database.transaction() as transaction:
             await transaction.execute_sql(SCHEMA)
-        settings = WorldSettings(pace=30.0, debounce_s=0.0)
+        settings = WorldSettings(pace=30.0).working(debounce_s=0.0)
         async with world(database, MAPPING, sandbox, clock=clock, settings=settings) as joined:
             await story(joined, sandbox)
         await database.close()

@@ -3,7 +3,6 @@
 import asyncio
 
 from zohosync.clock import Chance, SystemClock
-from zohosync.engine.worker import WorkerSettings
 from zohosync.sandbox import Fault, Faults, Sandbox, SandboxLimits
 from zohosync.store.capture import Watch, install_watches
 from zohosync.store.database import Database
@@ -25,7 +24,7 @@ async def test_records_come_into_step_through_a_transaction_pooler(pgbouncer_url
         limits=SandboxLimits.lifted(),
         faults=Faults([Fault("lost_reply", "POST /customers", nth=5)]),
     )
-    settings = WorldSettings(debounce_s=0.0, worker=WorkerSettings(slots=10))
+    settings = WorldSettings().working(debounce_s=0.0)
     async with world(database, MAPPING, sandbox, settings=settings) as joined:
         async with database.transaction() as transaction:
             await transaction.execute_sql(

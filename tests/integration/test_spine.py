@@ -2,13 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 
 from zohosync.clock import Chance, SystemClock
 from zohosync.core.records import Ref
-from zohosync.engine.worker import WorkerSettings
 from zohosync.sandbox import Fault, Faults, Sandbox, SandboxLimits, serving
 from zohosync.store.database import Database
 from zohosync.testing.world import World, WorldSettings, world
@@ -20,7 +18,7 @@ MAPPING = {
     "customers": "select p.id as key, p.name as display_name, p.email, "
     "case when p.gone then 'inactive' else 'active' end as state from people p",
 }
-FAST = WorldSettings(debounce_s=0.0, worker=WorkerSettings(slots=10))
+FAST = WorldSettings().working(debounce_s=0.0)
 
 
 @pytest.fixture
@@ -173,7 +171,7 @@ async def test_a_worker_that_dies_after_sending_leaves_one_customer(
     async with database.transaction() as transaction:
         await transaction.execute_sql(SCHEMA)
     await write(database, ADA, "1")
-    short = replace(FAST, worker=WorkerSettings(slots=1, lease_s=0.2))
+    short = FAST.working(slots=1, lease_s=0.2)
     async with serving(sandbox) as url:
         async with (
             world(database, MAPPING, sandbox, url=url, settings=short) as dying,
@@ -183,13 +181,12 @@ async def test_a_worker_that_dies_after_sending_leaves_one_customer(
             await dying.records.fold_marks()
             claim = (await dying.records.claim(1))[0]
             desired = (await dying.source.desired([claim.ref]))[claim.ref]
-            dying.records.settle = never  # type: ignore[method-assign]
+            dying.records.settle = never  # type: ignore[assignment,method-assign]
             with pytest.raises(DeadError):
                 await dying.worker.attempt(claim, desired, {})
             loop.cancel()
         assert len(sandbox.ledger.records("customers")) == 1
-        again = replace(FAST, name="w2")
-        async with world(database, MAPPING, sandbox, url=url, settings=again) as living:
+        async with world(database, MAPPING, sandbox, url=url, settings=FAST) as living:
             await until_idle(living)
     rows = sandbox.ledger.records("customers")
     assert len(rows) == 1

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from zohosync.clock import Chance
-from zohosync.engine.worker import WorkerSettings
 from zohosync.sandbox import Fault, Faults, Sandbox, SandboxLimits
 from zohosync.store.database import Database
 from zohosync.testing.virtual import VirtualClock, run
@@ -38,8 +37,8 @@ def tell(url: str, *faults: Fault, story: Story) -> Sandbox:
         database = await Database.open(url, now=clock.now)
         async with database.transaction() as transaction:
             await transaction.execute_sql(SCHEMA)
-        settings = WorldSettings(
-            pace=30.0, worker=WorkerSettings(slots=4, lease_s=120.0, heartbeat_s=30.0, poll_s=5.0)
+        settings = WorldSettings(pace=30.0).working(
+            slots=4, lease_s=120.0, heartbeat_s=30.0, poll_s=5.0
         )
         async with world(database, MAPPING, sandbox, clock=clock, settings=settings) as joined:
             await story(joined, sandbox, clock)

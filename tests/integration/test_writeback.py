@@ -236,7 +236,9 @@ async def test_a_worker_writes_back_what_it_settled_and_survives_when_it_cannot(
     watches = [Watch("public.customers", "customers", key="id")]
     async with (
         serving(sandbox) as url,
-        world(database, mapping, sandbox, url=url, settings=WorldSettings(debounce_s=0)) as joined,
+        world(
+            database, mapping, sandbox, url=url, settings=WorldSettings().working(debounce_s=0.0)
+        ) as joined,
     ):
         await install_watches(database, watches, clock=SystemClock())
         joined.worker._writeback = await WriteBack.open(

@@ -53,8 +53,9 @@ def init(  # noqa: PLR0917 - options are not positional on a command line
         data_center = data_center or _asked("Which data centre", DATA_CENTERS, "us")
     written = _copy_starter(directory)
     file = directory / FILE
-    _set(file, "organization", {"data_center": data_center, "id": organization})
-    _set(file, "limits", {"plan": plan})
+    _set(file, "organization.data_center", data_center)
+    _set(file, "organization.id", organization)
+    _set(file, "limits.plan", plan)
     settings = load(directory)
     for name in written:
         screen.line(f"wrote {directory / name}")
@@ -93,28 +94,24 @@ def _copy_starter(directory: Path) -> list[str]:
     return [*written, ".gitignore"]
 
 
-def _set(file: Path, section: str, values: dict[str, str | None]) -> None:
-    """Put values into a section of a TOML file, where they stand or stood commented out."""
+def _set(file: Path, name: str, value: str | None) -> None:
+    """Put a value into a TOML file, where it stands or stood commented out; None: nothing."""
+    if value is None:
+        return
     text = file.read_text(encoding="utf-8")
-    for name, value in values.items():
-        if value is None:
-            continue
-        quoted = _quoted(value)
-        start = re.search(rf"^\[{section}\][ \t]*$", text, re.MULTILINE)
-        if start is None:
-            text += f"\n[{section}]\n{name} = {quoted}\n"
-            continue
-        end = re.search(r"^\[", text[start.end() :], re.MULTILINE)
-        stop = start.end() + end.start() if end else len(text)
-        body = text[start.end() : stop]
-        pattern = re.compile(rf'^(?:# *)?{name} *= *("[^"\n]*"|[\w.-]+)', re.MULTILINE)
-        line = f"{name} = {quoted}"
-        if pattern.search(body):
-            body = pattern.sub(line.replace("\\", "\\\\"), body, count=1)
-        else:
-            body = f"\n{line}{body}"
-        text = text[: start.end()] + body + text[stop:]
-    file.write_text(text, encoding="utf-8")
+    section, key = name.split(".")
+    line = f"{key} = {_quoted(value)}"
+    start = re.search(rf"^\[{section}\][ \t]*$", text, re.MULTILINE)
+    if start is None:
+        file.write_text(f"{text}\n[{section}]\n{line}\n", encoding="utf-8")
+        return
+    end = re.search(r"^\[", text[start.end() :], re.MULTILINE)
+    stop = start.end() + end.start() if end else len(text)
+    body = text[start.end() : stop]
+    known = re.search(rf'^(?:# *)?{key} *= *("[^"\n]*"|[\w.-]+)', body, re.MULTILINE)
+    first, last = known.span() if known else (0, 0)
+    body = body[:first] + line + body[last:] if known else f"\n{line}{body}"
+    file.write_text(text[: start.end()] + body + text[stop:], encoding="utf-8")
 
 
 def migrate(project: ProjectDir = HERE, json: AsJson = False) -> int:
@@ -123,10 +120,11 @@ def migrate(project: ProjectDir = HERE, json: AsJson = False) -> int:
 
 
 async def _migrate(screen: Screen, settings: "Settings") -> int:
-    from zohosync.bootstrap import open_database, register, watches_of
+    from zohosync.bootstrap import open_database, register
     from zohosync.clock import Chance, SystemClock
     from zohosync.store.capture import install_watches
     from zohosync.store.migrate import migrate as apply
+    from zohosync.wiring import watches_of
 
     async with open_database(settings, check_schema=False) as database:
         screen.line(f"database {database.place}")
@@ -170,17 +168,10 @@ async def _login(screen: Screen, settings: "Settings") -> int:
     from zohosync.settings import FILE
     from zohosync.zoho.client import OneToken, OpenGate, Remote
     from zohosync.zoho.tokens import Secret, exchange_code
-    from zohosync.zoho.wire import DATA_CENTERS, SCOPES
+    from zohosync.zoho.wire import DATA_CENTERS
 
     clock, center = SystemClock(), settings.organization.data_center
-    screen.line(f"Data centre {center}. In a browser, as a user who may see all of Zoho Billing:")
-    screen.line(f"1. open {DATA_CENTERS[center].console}")
-    screen.line("2. Self Client → Create (once) → Client Secret: copy the id and the secret")
-    screen.line("3. Generate Code → paste this as the scope, choose 10 minutes, any description:")
-    screen.line()
-    screen.line(",".join(SCOPES), style="bold")
-    screen.line()
-    screen.line("4. Create → choose the organisation → copy the code, and paste it here at once")
+    _say_clicks(screen, center)
     client_id = _read_line("Client id", hidden=False)
     client_secret = Secret(_read_line("Client secret (not shown)", hidden=True))
     code = Secret(_read_line("Code (not shown)", hidden=True))
@@ -214,7 +205,8 @@ async def _login(screen: Screen, settings: "Settings") -> int:
             "refresh_token": minted.refresh_token.reveal(),
         },
     )
-    _set(settings.project / FILE, "organization", {"id": org_id, "data_center": center})
+    _set(settings.project / FILE, "organization.id", org_id)
+    _set(settings.project / FILE, "organization.data_center", center)
     screen.line(f"wrote {file} (only you can read it), and the organisation into {FILE}")
     mode = str(chosen.get("mode") or "").lower()
     if mode and mode != settings.organization.mode:
@@ -226,6 +218,20 @@ async def _login(screen: Screen, settings: "Settings") -> int:
     screen.next_step("zohosync migrate")
     screen.result({"organization": org_id, "mode": mode or None, "data_center": center})
     return OK
+
+
+def _say_clicks(screen: Screen, center: str) -> None:
+    """Where to go and what to press; Zoho shows the code for some minutes only."""
+    from zohosync.zoho.wire import DATA_CENTERS, SCOPES
+
+    screen.line(f"Data centre {center}. In a browser, as a user who may see all of Zoho Billing:")
+    screen.line(f"1. open {DATA_CENTERS[center].console}")
+    screen.line("2. Self Client → Create (once) → Client Secret: copy the id and the secret")
+    screen.line("3. Generate Code → paste this as the scope, choose 10 minutes, any description:")
+    screen.line()
+    screen.line(",".join(SCOPES), style="bold")
+    screen.line()
+    screen.line("4. Create → choose the organisation → copy the code, and paste it here at once")
 
 
 def _read_line(what: str, *, hidden: bool) -> str:
@@ -296,20 +302,27 @@ def check(project: ProjectDir = HERE, json: AsJson = False) -> int:
 
 
 async def _check(screen: Screen, settings: "Settings") -> int:
-    from zohosync.bootstrap import open_trial, watches_of
+    from zohosync.bootstrap import open_trial
     from zohosync.clock import Chance
     from zohosync.core.figures import cost_of
     from zohosync.engine.passes import examine
     from zohosync.store.capture import missing_watches
     from zohosync.store.inspection import Inspection
+    from zohosync.wiring import watches_of
 
     watches = watches_of(settings)
     async with open_trial(settings, chance=Chance()) as trial:
+        inspection, source = Inspection(trial.database), trial.source
+        planned = trial.rehearser.result
+        about = sum([await inspection.rows(source.mapped(kind)) for kind in source.kinds])
         with screen.progress("rows checked") as meter:
             found = await examine(
-                trial.source, Inspection(trial.database), watches, rehearser=trial.rehearser,
-                tell=lambda kind, n: meter(trial.rehearser.result.rows, None, f"{kind} {n:,}"),
-            )  # fmt: skip
+                source,
+                inspection,
+                watches,
+                rehearser=trial.rehearser,
+                tell=lambda kind, n: meter(planned.rows, None, f"{kind} {n:,}", about=about),
+            )
         faults = [each for each in (*trial.faults, *found) if not each.note]
         notes = [str(each) for each in found if each.note]
         if not trial.migrated:
@@ -320,7 +333,6 @@ async def _check(screen: Screen, settings: "Settings") -> int:
     notes += _standing_notes(
         settings, [trial.source.mapped(kind).columns for kind in trial.source.kinds]
     )
-    planned = trial.rehearser.result
     cost = cost_of(planned.calls, settings.limits)
     screen.line(f"database {place}; {planned.rows:,} rows in {len(settings.kinds)} mappings")
     for fault in faults:
@@ -337,7 +349,7 @@ async def _check(screen: Screen, settings: "Settings") -> int:
             "faults": [asdict(fault) for fault in faults],
             "notes": notes,
             "rows": planned.rows,
-            "limits": {"plan": settings.limits_plan, **asdict(settings.limits)},
+            "limits": {"named": settings.limits_plan, **asdict(settings.limits)},
             "backfill": {"calls": cost.calls, "minutes": round(cost.minutes, 1), "days": cost.days},
             "mode": settings.mode,
         }

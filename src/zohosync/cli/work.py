@@ -188,23 +188,26 @@ def backfill(
 
 
 async def _rehearse(screen: Screen, settings: "Settings", kinds: tuple[str, ...]) -> int:
-    from zohosync.bootstrap import open_project, policy_of
+    from zohosync.bootstrap import open_project
     from zohosync.clock import Chance
     from zohosync.core.figures import cost_of
     from zohosync.engine.passes import Rehearser, rehearse
     from zohosync.store.history import History
+    from zohosync.store.inspection import Inspection
+    from zohosync.wiring import policy_of
 
     async with open_project(settings, chance=Chance()) as project:
         history = History(project.database, project.org_id)
         policy = policy_of(settings, project.installation)
         rehearser = Rehearser(project.source, policy, records=project.records, history=history)
+        inspection, found = Inspection(project.database), rehearser.result
+        about = sum([await inspection.rows(project.source.mapped(kind)) for kind in kinds])
         with screen.progress("planned") as meter:
             await rehearse(
                 rehearser, project.source, kinds,
-                lambda kind, done: meter(rehearser.result.rows, None, f"{kind} {done:,}"),
+                lambda kind, n: meter(found.rows, None, f"{kind} {n:,}", about=about),
             )  # fmt: skip
         organization = await history.organization() or {}
-    found = rehearser.result
     cost = cost_of(found.calls, settings.limits, used_today=organization.get("calls_today") or 0)
     rows = [
         (kind, word, count)

@@ -135,7 +135,6 @@ class Policy:
     second_absent_s: float = 1_200.0
     link_retry_s: tuple[float, ...] = (3_600.0, 21_600.0)
     link_retry_daily: int = 7
-    when_gone: Mapping[str, str] | None = None
 
 
 def plan(

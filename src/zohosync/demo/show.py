@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import simplejson
 
 from zohosync import settings as settings_of
-from zohosync.bootstrap import Project, open_database, open_project, watches_of
+from zohosync.bootstrap import Project, open_database, open_project
 from zohosync.clock import Chance, ScaledClock, SystemClock
 from zohosync.core.kinds import MAPPED
 from zohosync.core.records import BULK, Desired, Ref
@@ -34,6 +34,7 @@ from zohosync.store.capture import install_watches
 from zohosync.store.database import Database
 from zohosync.store.history import History
 from zohosync.store.migrate import migrate
+from zohosync.wiring import watches_of
 
 ZONE = "Africa/Johannesburg"
 SPEED = 60.0

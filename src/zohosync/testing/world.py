@@ -1,27 +1,32 @@
 """A small world for tests: a database, a sandbox, and the real engine between them."""
 
+import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
+from zohosync.bootstrap import House, open_service
 from zohosync.clock import Chance, Clock, SystemClock
 from zohosync.core.governor import PLANS, Limits
-from zohosync.core.kinds import MAPPED
+from zohosync.core.options import Secret
 from zohosync.engine.gate import Gate
-from zohosync.engine.keeper import Keeper
 from zohosync.engine.service import Service
-from zohosync.engine.worker import Worker, WorkerSettings
+from zohosync.engine.worker import Worker
 from zohosync.events import Event, Listener
 from zohosync.sandbox import Sandbox
+from zohosync.settings import KindSettings, Organization, Place, Settings, Work, Zoho
 from zohosync.store.database import Database
 from zohosync.store.journal import Journal
-from zohosync.store.organizations import Presence, register_installation, register_organization
 from zohosync.store.records import Records
 from zohosync.store.source import Source
-from zohosync.store.tokens import TokenCache
 from zohosync.zoho.client import Remote
 from zohosync.zoho.door import in_process
-from zohosync.zoho.tokens import Credentials, Secret, Tokens
+
+ZONE = "Africa/Johannesburg"
+NOWHERE = "http://127.0.0.1:1"
+"""The address of a sandbox that is spoken to in process: nothing listens there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +44,31 @@ class World:
     events: list[Event]
 
 
+WORK = Work(
+    slots=10,
+    lease_s=8.0,
+    heartbeat_s=2.0,
+    poll_s=1.0,
+    debounce_s=300.0,
+    send_within_s=2.0,
+    time_limit_s=30.0,
+    max_retries=3,
+    retry_base_s=5.0,
+)
+"""The defaults of the settings."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorldSettings:
-    """What a test may want otherwise."""
+    """What a test may want otherwise; `pace` stretches the keeper's intervals."""
 
-    name: str = "w1"
-    limits: Limits = field(default_factory=lambda: PLANS["unlimited"])
-    time_limit_s: float = 30.0
-    send_within_s: float = 2.0
-    debounce_s: float = 300.0
+    limits: Limits = PLANS["unlimited"]
     pace: float = 1.0
-    worker: WorkerSettings = field(default_factory=WorkerSettings)
+    work: Work = WORK
+
+    def working(self, **otherwise: Any) -> "WorldSettings":
+        """These settings with some of the worker's numbers changed (slots, lease_s …)."""
+        return replace(self, work=replace(self.work, **otherwise))
 
 
 @asynccontextmanager
@@ -66,10 +85,10 @@ async def world(
 ) -> AsyncIterator[World]:
     """The engine between that database and that sandbox, ready to run.
 
-    `url` is the sandbox's real socket; without one it is spoken to in process.
+    `mapping` is the SELECT of each kind; `url` is the sandbox's real socket, without one it is
+    spoken to in process.
     """
-    clock, chance = clock or SystemClock(), chance or Chance(1)
-    settings = settings or WorldSettings()
+    wanted = settings or WorldSettings()
     events: list[Event] = []
 
     def tell(event: Event) -> None:
@@ -77,93 +96,59 @@ async def world(
         for listener in listeners:
             listener(event)
 
-    org_id, name = sandbox.organization_id, settings.name
-    installation = await register_installation(database, "test0001")
-    await register_organization(
-        database,
-        org_id=org_id,
-        data_center="us",
-        mode="sandbox",
-        time_zone="Africa/Johannesburg",
-        currency="ZAR",
-        limits=settings.limits,
-        kinds=MAPPED,
+    with tempfile.TemporaryDirectory(prefix="zohosync-world-") as folder:
+        project = _project(Path(folder), mapping, sandbox, url or NOWHERE, wanted)
+        async with open_service(
+            project,
+            clock=clock or SystemClock(),
+            chance=chance or Chance(),
+            tell=tell,
+            transport=None if url else in_process(sandbox.app),
+            pace=wanted.pace,
+            database=database,
+        ) as house:
+            yield _world(house, events)
+
+
+def _world(house: House, events: list[Event]) -> World:
+    project, service = house.project, house.service
+    return World(
+        database=project.database,
+        source=project.source,
+        records=project.records,
+        journal=house.journal,
+        gate=house.gate,
+        remote=house.remote,
+        worker=service.worker,
+        service=service,
+        events=events,
     )
-    credentials = Credentials(
-        "us", sandbox.client_id, Secret(sandbox.client_secret), Secret(sandbox.refresh_token)
+
+
+def _project(
+    folder: Path, mapping: Mapping[str, str], sandbox: Sandbox, url: str, wanted: WorldSettings
+) -> Settings:
+    kinds = {}
+    for kind, text in mapping.items():
+        file = folder / f"{kind}.sql"
+        file.write_text(text, encoding="utf-8")
+        kinds[kind] = KindSettings(file)
+    return Settings(
+        project=folder,
+        organization=Organization(sandbox.organization_id, "us", "sandbox", ZONE, "ZAR", None),
+        zoho=Zoho(
+            client_id=sandbox.client_id,
+            client_secret=Secret(sandbox.client_secret),
+            refresh_token=Secret(sandbox.refresh_token),
+            secret_key=Secret(""),
+            api_url=url,
+            accounts_url=url,
+        ),
+        limits=wanted.limits,
+        limits_plan="custom",
+        worker=wanted.work,
+        database=Place(Secret(""), folder),
+        kinds=kinds,
+        watches=(),
+        origins=(),
     )
-    source = await Source.open(
-        database,
-        mapping,
-        installation=installation,
-        marker_field=None,
-        time_zone="Africa/Johannesburg",
-    )
-    records = Records(
-        database,
-        org_id=org_id,
-        worker=name,
-        lease_s=settings.worker.lease_s,
-        debounce_s=settings.debounce_s,
-    )
-    journal = Journal(
-        database,
-        org_id=org_id,
-        worker=name,
-        time_limit_s=settings.time_limit_s,
-        mint_key=credentials.token_key(),
-    )
-    gate = Gate(
-        journal,
-        clock=clock,
-        limits=settings.limits,
-        time_limit_s=settings.time_limit_s,
-        send_within_s=settings.send_within_s,
-        tell=tell,
-    )
-    transport = None if url else in_process(sandbox.app)
-    address = url or "http://sandbox.test"
-    tokens = Tokens(
-        credentials,
-        cache=TokenCache(database),
-        gate=gate,
-        clock=clock,
-        owner=name,
-        accounts_url=address,
-        transport=transport,
-    )
-    remote = Remote(
-        gate=gate,
-        tokens=tokens,
-        clock=clock,
-        organization_id=org_id,
-        api_url=address,
-        transport=transport,
-        time_limit_s=settings.time_limit_s,
-    )
-    policy = replace(settings.worker.policy, installation=installation)
-    worker = Worker(
-        records=records,
-        source=source,
-        remote=remote,
-        gate=gate,
-        clock=clock,
-        chance=chance,
-        settings=replace(settings.worker, policy=policy),
-        tell=tell,
-    )
-    presence = Presence(database, worker=name, org_id=org_id, host="test", pid=0, version="0")
-    keeper = Keeper(
-        records=records,
-        presence=presence,
-        remote=remote,
-        clock=clock,
-        tell=tell,
-        pace=settings.pace,
-    )
-    service = Service(gate, worker, keeper, presence, records, clock)
-    try:
-        yield World(database, source, records, journal, gate, remote, worker, service, events)
-    finally:
-        await remote.aclose()
-        await tokens.aclose()

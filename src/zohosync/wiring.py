@@ -1,0 +1,92 @@
+"""What the settings mean for each room: credentials, policy, mapping texts, watches, write-back."""
+
+from dataclasses import asdict
+
+from zohosync.core.options import Secret
+from zohosync.core.plan import Policy
+from zohosync.engine.worker import WorkerSettings
+from zohosync.errors import MappingError, SettingsError
+from zohosync.settings import Settings
+from zohosync.store.capture import Watch
+from zohosync.store.writeback import WriteBackColumns
+from zohosync.zoho import tokens as oauth
+
+
+def credentials_of(settings: Settings) -> oauth.Credentials:
+    """What a token refresh needs. Raises SettingsError that names what is missing."""
+    zoho = settings.zoho
+    missing = [
+        variable
+        for variable, value in (
+            ("ZOHOSYNC_CLIENT_ID", zoho.client_id),
+            ("ZOHOSYNC_CLIENT_SECRET", zoho.client_secret),
+            ("ZOHOSYNC_REFRESH_TOKEN", zoho.refresh_token),
+        )
+        if not value
+    ]
+    if missing:
+        raise SettingsError(
+            f"Zoho's credentials are not complete: {', '.join(missing)} not set",
+            place=str(settings.project),
+            next_step="run `zohosync login`, or set them in the environment",
+        )
+    return oauth.Credentials(
+        settings.organization.data_center,
+        zoho.client_id or "",
+        secret_of(zoho.client_secret),
+        secret_of(zoho.refresh_token),
+    )
+
+
+def secret_of(secret: Secret) -> oauth.Secret:
+    """A secret of the settings as the remote takes it."""
+    return oauth.Secret(secret.reveal())
+
+
+def policy_of(settings: Settings, installation: str) -> Policy:
+    """The settings that decisions need."""
+    return Policy(
+        installation=installation,
+        live=settings.mode == "live",
+        max_retries=settings.worker.max_retries,
+        retry_base_s=settings.worker.retry_base_s,
+    )
+
+
+def texts_of(settings: Settings, kinds: tuple[str, ...] | None = None) -> dict[str, str]:
+    """The SELECT of each mapped kind. Raises MappingError for a file that cannot be read."""
+    texts = {}
+    for kind, said in settings.kinds.items():
+        if kinds is not None and kind not in kinds:
+            continue
+        try:
+            texts[kind] = said.mapping.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise MappingError(f"It cannot be read: {error}", place=str(said.mapping)) from None
+    return texts
+
+
+def watches_of(settings: Settings) -> list[Watch]:
+    """The watches of the project, each with the priority that its kind has unless it says one."""
+    return [Watch(**asdict(watch)) for watch in settings.watches if watch.kind in settings.kinds]
+
+
+def write_back_of(settings: Settings) -> dict[str, WriteBackColumns]:
+    """The columns of the user's tables that are written after a settlement, by kind."""
+    return {
+        kind: WriteBackColumns(**said.write_back)
+        for kind, said in settings.kinds.items()
+        if said.write_back
+    }
+
+
+def worker_settings_of(settings: Settings, installation: str) -> WorkerSettings:
+    """How a worker of this project works."""
+    return WorkerSettings(
+        slots=settings.worker.slots,
+        lease_s=settings.worker.lease_s,
+        heartbeat_s=settings.worker.heartbeat_s,
+        poll_s=settings.worker.poll_s,
+        policy=policy_of(settings, installation),
+        marker_field=settings.organization.marker_field,
+    )
