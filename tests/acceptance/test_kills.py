@@ -23,18 +23,18 @@ async def test_a_worker_that_is_killed_again_and_again_loses_and_doubles_nothing
     chance = Chance(20261122)
     sandbox = pretend(ShiftedClock(), latency_s=(0.05, 0.25))
     async with shop(tmp_path, database_url, sandbox=sandbox, worker=SHORT) as here:
-        await here.fill(120, 120, 60)
-        for _ in range(6):
+        await here.fill(100, 100, 50)
+        for _ in range(5):
             worker = await here.start()
             made = len(sandbox.ledger.calls())
-            await here.until_calls(made + chance.integer(8, 50))
+            await here.until_calls(made + chance.integer(8, 45))
             await asyncio.sleep(chance.random() * 0.2)
             worker.kill()
             await worker.wait()
-        assert len(sandbox.ledger.calls()) < 120 + 240 + 60, "it was over before the last kill"
+        assert len(sandbox.ledger.calls()) < 100 + 200 + 50, "it was over before the last kill"
         worker = await here.start()
         await here.past_doubt()
-        await here.assert_in_step(customers=120, invoices=120, payments=60)
+        await here.assert_in_step(customers=100, invoices=100, payments=50)
         assert await here.stop(worker) == 0
 
 
@@ -124,15 +124,15 @@ async def taken_over(here: Shop, frozen: Process) -> None:
 async def test_sigterm_under_load_ends_soon_and_leaves_nothing_open(
     database_url: str, tmp_path: Path
 ) -> None:
-    sandbox = pretend(ShiftedClock(), latency_s=(0.1, 0.5))
+    sandbox = pretend(ShiftedClock(), latency_s=(0.05, 0.3))
     async with shop(tmp_path, database_url, sandbox=sandbox) as here:
-        await here.fill(200)
+        await here.fill(150)
         worker = await here.start()
         await here.until_calls(40)
         assert await here.count("status = 'syncing'") > 0
         assert await here.stop(worker, within_s=10) == 0
         made = len(sandbox.ledger.records("customers"))
-        assert 0 < made < 200
+        assert 0 < made < 150
         assert await here.count("lease_until is not null") == 0
         assert await here.count("status = 'uncertain'") == 0
         assert await here.count("status = 'synced' and kind = 'customers'") == made
@@ -143,8 +143,8 @@ async def test_sigterm_under_load_ends_soon_and_leaves_nothing_open(
         )
         await here.start("--until-idle")
         assert await here.workers[-1].wait() == 0
-        await here.assert_in_step(customers=200)
-        assert len(posts(here)) == 200
+        await here.assert_in_step(customers=150)
+        assert len(posts(here)) == 150
 
 
 async def test_replies_lost_at_every_sort_of_write_are_found_again(

@@ -16,7 +16,7 @@ from zohosync.sandbox import serving
 from zohosync.store.database import Database
 
 pytestmark = pytest.mark.acceptance
-PEOPLE = 15
+PEOPLE = 6
 
 
 async def test_a_fresh_project_brings_the_guides_tables_into_step(
