@@ -144,9 +144,7 @@ class Life:
         """fold_marks: what rests becomes due; a back-off and an open intent keep their time."""
         if self.held.status in (Status.SYNCED, Status.FAILED, Status.SKIPPED):
             self.held = replace(self.held, status=Status.PENDING)
-            self.due_at = self.now
-        elif self.due_at is None and self.held.status is not Status.UNCERTAIN:
-            self.due_at = self.now
+        self.due_at = self.due_at or self.now
 
     def attempt(self, event: Event) -> None:
         assert self.due_at is not None
@@ -225,8 +223,7 @@ def live(kind: str, events: list[Event]) -> Life:
     life.mark()
     for _ in range(60):
         if life.due_at is None and life.held.status is not Status.SYNCED:
-            life.mark()  # somebody retries what gave up during the troubles,
-            life.due_at = life.now  # or has it looked at once more
+            life.mark()  # somebody retries what gave up during the troubles
         if life.due_at is None:
             break
         life.attempt(QUIET)

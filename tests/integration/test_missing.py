@@ -130,3 +130,20 @@ def test_five_links_that_lead_nowhere_within_ten_minutes_pause_the_organization(
 
     sandbox = tell(database_url, story)
     assert len(sandbox.ledger.records("customers")) <= 6
+
+
+def test_what_is_left_to_a_person_is_looked_at_again_when_its_row_changes(
+    database_url: str,
+) -> None:
+    async def story(joined: World, _: Sandbox) -> None:
+        await mark(joined, "customers", 1)
+        async with joined.database.transaction() as transaction:
+            await transaction.execute_sql(
+                "update zohosync.records set status = 'uncertain', due_at = null"
+            )
+        await joined.service.run_until_idle(asyncio.Event(), poll_s=20.0)
+        assert (await row(joined, "customers"))["status"] == "uncertain"
+        await mark(joined, "customers", 1)
+        assert (await row(joined, "customers"))["status"] == "synced"
+
+    tell(database_url, story)

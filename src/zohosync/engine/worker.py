@@ -13,9 +13,19 @@ from zohosync.core.kinds import KINDS
 from zohosync.core.mapping import identity_of
 from zohosync.core.outcome import judge
 from zohosync.core.plan import Create, Find, Policy, Transition, Update, plan, planned_operation
-from zohosync.core.records import LIVE, Claim, Desired, ErrorClass, ParentView, Ref, lane_of
+from zohosync.core.records import (
+    LIVE,
+    Claim,
+    Desired,
+    ErrorClass,
+    ParentView,
+    Ref,
+    Status,
+    lane_of,
+)
 from zohosync.core.replies import Found, Reply
 from zohosync.core.settlement import Scene, Settlement
+from zohosync.core.states import foreseen
 from zohosync.engine.gate import Gate
 from zohosync.errors import DatabaseError, LeaseLostError
 from zohosync.events import AttemptEnded, Listener, Noted
@@ -96,6 +106,9 @@ class Worker:
         settled = await self._records.settle(claim, settlement, note)
         self._tell(_ended(claim, settlement, note, settled))
         await self._write_back(claim.ref)
+        if not foreseen(Status.SYNCING, settlement.status, settlement.result):
+            change = f"{settlement.status} by {settlement.result!r}"
+            self._tell(Noted(f"{claim.ref}: docs/states.md lacks {change}", logging.ERROR))
         problem = settlement.problem
         if claim.zoho_id and problem and problem.error_class is ErrorClass.NOT_FOUND:
             reason = too_many_missing(await self._records.missing_lately())

@@ -1,6 +1,7 @@
 -- Promise: each mark is folded into its record exactly once; never by a high-water id, since commits
 --   land out of order. A mark raises version and priority; a record at rest becomes due, one with a
---   back-off, a lease or an open intent keeps its time. A TRUNCATE touches every record of its kind.
+--   back-off, a lease or an open intent keeps its time; one that is left to a person is looked at
+--   again. A TRUNCATE touches every record of its kind.
 --   What no record can have (a strange kind, a key empty or over 200 characters) is dropped, or it would
 --   hold up the rest.
 --   Marks of one fold become due in the order they were made, so parents that were marked first go first.
@@ -41,7 +42,8 @@ with taken as (
          status = case when r.status in ('synced', 'failed', 'skipped') then 'pending'
                        else r.status end,
          due_at = case
-           when r.status in ('syncing', 'retrying', 'uncertain') then r.due_at
+           when r.status in ('syncing', 'retrying', 'uncertain')
+             then coalesce(r.due_at, excluded.due_at)
            when r.status = 'synced' and excluded.priority < 10
              and r.success_at + %(debounce)s > excluded.due_at
              then r.success_at + %(debounce)s
