@@ -9,7 +9,7 @@ from zohosync.core.governor import PLANS
 from zohosync.core.kinds import MAPPED
 from zohosync.core.records import Claim, Ref, Status
 from zohosync.core.settlement import IntentAfter, Settlement
-from zohosync.errors import LeaseLostError
+from zohosync.errors import DatabaseError, LeaseLostError
 from zohosync.store.database import Database
 from zohosync.store.organizations import pause_kinds, register_organization
 from zohosync.store.records import AttemptNote, Records
@@ -202,10 +202,13 @@ async def test_a_mark_that_no_record_can_have_holds_nobody_up(
         ("customers", "x" * 200),
         ("customers", "x" * 100_000),
         ("customers", ""),
-        ("custommers", "1"),
         ("customers", "🦆"),
     ):
         await mark(any_database, kind, key)
+    async with any_database.transaction() as transaction:  # a trigger of another version
+        await transaction.execute_sql(
+            "insert into zohosync.marks (kind, key, op, priority) values ('custommers', '1', 'U', 5)"
+        )
     assert await records.fold_marks() == 5
     assert {claim.ref.key for claim in await records.claim(10)} == {"x" * 200, "🦆"}
 
@@ -256,3 +259,11 @@ async def test_an_absent_look_up_is_remembered_on_the_intent(
         again, replace(lost, status=Status.PENDING, intent=IntentAfter.CLOSE), NOTE
     )
     assert (await records.claim(1))[0].intent is None
+
+
+async def test_a_mark_of_a_kind_that_is_none_is_refused_by_name(
+    any_database: Database, records: Records
+) -> None:
+    assert records is not None
+    with pytest.raises(DatabaseError, match='there is no kind "customer"'):
+        await mark(any_database, "customer", "42")

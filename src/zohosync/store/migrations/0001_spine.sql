@@ -27,6 +27,7 @@ create table zohosync.organizations (
   limits        jsonb not null default '{}',
   active        boolean not null default false,
   paused        text,                          -- why nothing runs at all (credentials refused)
+  kinds         text[] not null default '{}',  -- the kinds that there are, for zohosync.mark
   paused_kinds  text[] not null default '{}',
   closed_until  timestamptz,
   closed_reason text,
@@ -203,9 +204,17 @@ create table zohosync.watches (
 
 -- Asks for a record to be brought into step: from SQL of any language.
 create or replace function zohosync.mark(kind text, key text, priority integer default 5)
-  returns void language sql security definer set search_path = pg_catalog, pg_temp
-  as $$ insert into zohosync.marks (kind, key, op, priority)
-        values (mark.kind, mark.key, 'R', mark.priority) $$;
+  returns void language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  known text[] := (select o.kinds from zohosync.organizations o where o.active);
+begin
+  if mark.kind <> all (known) then
+    raise exception 'zohosync.mark: there is no kind "%"', mark.kind
+      using hint = 'The kinds are ' || array_to_string(known, ', ') || '.';
+  end if;
+  insert into zohosync.marks (kind, key, op, priority)
+  values (mark.kind, mark.key, 'R', mark.priority);
+end $$;
 
 -- The stable view of what is linked: join it instead of writing back.
 create view zohosync.links as
