@@ -229,6 +229,7 @@ async def test_an_interrupted_check_leaves_quietly(empty_database_url: str, tmp_
         async with database.transaction() as transaction:
             if (await transaction.fetch_sql(busy))[0]["n"] > 1:
                 break
+        await asyncio.sleep(0.05)
     await database.close()
     process.send_signal(signal.SIGINT)
     _, error = await process.communicate()
