@@ -267,3 +267,16 @@ async def test_a_mark_of_a_kind_that_is_none_is_refused_by_name(
     assert records is not None
     with pytest.raises(DatabaseError, match='there is no kind "customer"'):
         await mark(any_database, "customer", "42")
+
+
+async def test_a_backfill_does_not_wait_out_the_debounce(
+    any_database: Database, records: Records
+) -> None:
+    for priority, claimed in ((5, 0), (1, 1)):
+        key = f"p{priority}"
+        await mark(any_database, "customers", key)
+        claim = await claim_one(records)
+        await records.settle(claim, Settlement(Status.SYNCED, "created", zoho_id=key), NOTE)
+        await mark(any_database, "customers", key, priority=priority)
+        await records.fold_marks()
+        assert len(await records.claim(1)) == claimed

@@ -44,7 +44,7 @@ with taken as (
          due_at = case
            when r.status in ('syncing', 'retrying', 'uncertain')
              then coalesce(r.due_at, excluded.due_at)
-           when r.status = 'synced' and excluded.priority < 10
+           when r.status = 'synced' and excluded.priority = 5  -- live ones and backfills do not wait
              and r.success_at + %(debounce)s > excluded.due_at
              then r.success_at + %(debounce)s
            when r.status = 'pending' and r.due_at is not null and excluded.priority < 10
