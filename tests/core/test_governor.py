@@ -233,7 +233,7 @@ CALLS = st.lists(
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(
     per_minute=st.integers(1, 6),
     in_flight=st.integers(1, 6),

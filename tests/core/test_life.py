@@ -231,7 +231,7 @@ def live(kind: str, events: list[Event]) -> Life:
 
 
 @pytest.mark.parametrize("kind", ROW)
-@settings(max_examples=120)
+@settings(max_examples=50)
 @given(events=st.lists(EVENTS, max_size=14))
 def test_whatever_is_lost_nothing_is_made_twice_and_all_ends_in_step(
     kind: str, events: list[Event]
