@@ -241,21 +241,7 @@ async def open_service(
         if database is None:
             database = await stack.enter_async_context(open_database(settings))
         project = await _project(settings, database, chance, None)
-        journal = Journal(
-            database,
-            org_id=project.org_id,
-            worker=project.worker,
-            time_limit_s=settings.worker.time_limit_s,
-            mint_key=credentials.token_key(),
-        )
-        gate = Gate(
-            journal,
-            clock=clock,
-            limits=settings.limits,
-            time_limit_s=settings.worker.time_limit_s,
-            send_within_s=settings.worker.send_within_s,
-            tell=tell,
-        )
+        journal, gate = _journal_and_gate(project, credentials.token_key(), clock, tell)
         tokens = oauth.Tokens(
             credentials,
             cache=TokenCache(database),
@@ -288,6 +274,28 @@ async def open_service(
         if settings.mode != "sandbox":
             await _see_that_it_is_it(house)
         yield house
+
+
+def _journal_and_gate(
+    project: Project, mint_key: str, clock: Clock, tell: Listener
+) -> tuple[Journal, Gate]:
+    settings = project.settings
+    journal = Journal(
+        project.database,
+        org_id=project.org_id,
+        worker=project.worker,
+        time_limit_s=settings.worker.time_limit_s,
+        mint_key=mint_key,
+    )
+    gate = Gate(
+        journal,
+        clock=clock,
+        limits=settings.limits,
+        time_limit_s=settings.worker.time_limit_s,
+        send_within_s=settings.worker.send_within_s,
+        tell=tell,
+    )
+    return journal, gate
 
 
 def _service(

@@ -207,7 +207,8 @@ async def test_a_mark_that_no_record_can_have_holds_nobody_up(
         await mark(any_database, kind, key)
     async with any_database.transaction() as transaction:  # a trigger of another version
         await transaction.execute_sql(
-            "insert into zohosync.marks (kind, key, op, priority) values ('custommers', '1', 'U', 5)"
+            "insert into zohosync.marks (kind, key, op, priority) "
+            "values ('custommers', '1', 'U', 5)"
         )
     assert await records.fold_marks() == 5
     assert {claim.ref.key for claim in await records.claim(10)} == {"x" * 200, "🦆"}
