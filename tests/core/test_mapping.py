@@ -295,7 +295,7 @@ def test_only_what_is_true_is_eligible(value: Any, eligible: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["", " 1", "1 ", "a\nb", "a\u2028b", "x" * 201, "a\x00b", None], ids=repr
+    "key", ["", " 1", "1 ", "a\nb", "a\u2028b", "x" * 201, "a\x00b", "\ud800", None], ids=repr
 )
 def test_a_key_that_a_line_of_text_cannot_carry_is_a_fault(key: Any) -> None:
     assert key_fault(key) is not None

@@ -83,8 +83,7 @@ def test_any_row_gives_a_payload_that_can_be_sent_or_a_named_fault(
     kind: str, data: st.DataObject
 ) -> None:
     row = data.draw(rows(kind))
-    marker = marker_of(str(row["key"]))
-    desired = desired_of(KINDS[kind], row, marker=marker, marker_field=None)
+    desired = desired_of(KINDS[kind], row, marker=marker_of("1"), marker_field=None)
     body = simplejson.dumps(desired.payload, use_decimal=True, allow_nan=False)
     body.encode()
     assert "\x00" not in simplejson.dumps(desired.payload, use_decimal=True, ensure_ascii=False)

@@ -155,6 +155,8 @@ def test_what_means_the_same_in_zoho_is_the_same(left: Any, right: Any) -> None:
         ([1, 2], [2, 1]),
         ({"a": 1}, {"a": 1, "b": 2}),
         (1, [1]),
+        (["a"], [1.5]),
+        ([Decimal("1E+99")], [Decimal("1E+99")]),
     ],
 )
 def test_what_means_something_else_is_not_the_same(left: Any, right: Any) -> None:

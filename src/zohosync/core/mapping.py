@@ -355,7 +355,7 @@ def key_fault(key: Any) -> str | None:
     text = str(key)
     if not 0 < len(text) <= KEY_LIMIT:
         return f"key is empty or over {KEY_LIMIT} characters"
-    if text != text.strip() or text.splitlines() != [text] or "\x00" in text:
+    if text != text.strip() or text.splitlines() != [text] or text != _text(text):
         return f"key {text[:40]!r} has spaces around it or more than one line"
     return None
 

@@ -215,7 +215,10 @@ def same(left: Any, right: Any) -> bool:
             return Decimal(str(left)) == Decimal(str(right))
         except ArithmeticError:
             return False
-    return bool(canonical(left) == canonical(right))
+    try:
+        return bool(canonical(left) == canonical(right))
+    except TypeError:  # what no payload of ours can hold is nothing of ours
+        return False
 
 
 def differing(wanted: Payload, known: Payload | None) -> Payload:
