@@ -59,14 +59,16 @@ WRONG_PATH_CODE = "5"
 
 def judge(step: Step, reply: Reply | None, claim: Claim, scene: Scene) -> Settlement:
     """The settlement of an attempt; never raises for anything that the remote answered."""
+    # Who had the key before its row was gone is remembered until something is done for the row.
+    present = None if claim.gone_identity else False
     match step:
         case Nothing():
             return Settlement(Status.SYNCED, "unchanged", gone=False)
         case Skip(reason=reason, gone=gone):
             problem = Problem(ErrorClass.VALIDATION, reason)
-            return Settlement(Status.SKIPPED, "skipped", problem=problem, gone=gone)
+            return Settlement(Status.SKIPPED, "skipped", problem=problem, gone=gone or present)
         case Fail(problem=problem):
-            return Settlement(Status.FAILED, "failed", problem=problem, gone=False)
+            return Settlement(Status.FAILED, "failed", problem=problem, gone=present)
         case Wait(parent=parent, needs=needs, reason=reason):
             problem = Problem(ErrorClass.VALIDATION, reason)
             return Settlement(

@@ -159,9 +159,8 @@ def plan(
     if before and claim.zoho_id and somebody_else(kind, before, identity_of(desired)):
         return Fail(
             _invalid(
-                "key re-used: the row under this key is somebody else now; "
-                f"run `zohosync settle {claim.ref.kind} {claim.ref.key} --same` "
-                "or `--new`",
+                "key re-used: the row under this key is somebody else now: give it a key of its "
+                "own (`zohosync settle`, for those who meant it, is not built yet)",
                 "key",
             )
         )

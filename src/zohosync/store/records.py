@@ -212,6 +212,8 @@ class Records:
         """What settle_record is told."""
         payload = settlement.payload
         waiting = settlement.waiting_on
+        # Who the key belongs to is not overwritten while its row was gone and nobody judged yet.
+        other = settlement.gone or (claim.gone_identity is not None and settlement.gone is None)
         return {
             "org_id": self._org_id,
             "kind": claim.ref.kind,
@@ -228,7 +230,7 @@ class Records:
             "fingerprint": None if payload is None else fingerprint(payload),
             "remote_state": settlement.remote_state,
             "hints": _json(dict(settlement.hints)),
-            "identity": None if note.identity is None or settlement.gone else _json(note.identity),
+            "identity": None if note.identity is None or other else _json(note.identity),
             "gone": settlement.gone,
             "checked": settlement.checked,
             "keep_intent": settlement.intent is not IntentAfter.CLOSE,
