@@ -121,9 +121,12 @@ def test_a_closing_that_is_over_closes_nothing() -> None:
     assert admit(JournalView(NOW, closed_until=NOW), LIMITS, 1).granted == 1
 
 
-def test_a_probe_passes_an_outage_and_a_pause_but_no_limit() -> None:
-    down = JournalView(NOW, overloads=DOWN_AFTER, paused="credentials")
+def test_a_probe_passes_an_outage_one_at_a_time_but_no_pause_and_no_limit() -> None:
+    down = JournalView(NOW, overloads=DOWN_AFTER)
     assert admit(down, LIMITS, 1, probe=True).granted == 1
+    assert admit(replace(down, flying_until=until(9)), LIMITS, 1, probe=True).closed
+    assert admit(replace(down, flying_until=until(-1)), LIMITS, 1, probe=True).granted == 1
+    assert admit(replace(down, paused="credentials"), LIMITS, 1, probe=True).granted == 0
     assert admit(replace(down, closed_until=after(9)), LIMITS, 1, probe=True).granted == 0
     assert admit(replace(down, day_used=20), LIMITS, 1, probe=True).granted == 0
     full = replace(down, minute_until=until(1, 2, 3, 4, 5))

@@ -10,9 +10,10 @@ import pytest
 
 from zohosync.bootstrap import House, open_service
 from zohosync.clock import Chance, SystemClock
-from zohosync.errors import SettingsError
+from zohosync.errors import RemoteError, SettingsError
 from zohosync.sandbox import Sandbox
 from zohosync.settings import Settings, load
+from zohosync.store.database import Database
 
 Made = Callable[..., Settings]
 
@@ -85,3 +86,35 @@ async def test_every_process_of_an_installation_has_its_one_name(made: Made) -> 
     names = {house.project.installation for house in houses}
     assert len(names) == 1
     assert len(names.pop()) == 8
+
+
+async def touched(made: Made, sandbox: Sandbox, text: str) -> None:
+    """Change the organisation's row by hand."""
+    database = await Database.open(made(sandbox).database.url.reveal())
+    async with database.transaction() as transaction:
+        await transaction.execute_sql(text)
+    await database.close()
+
+
+async def test_a_worker_can_start_while_zoho_is_down_or_nobody_would_see_it_up_again(
+    made: Made,
+) -> None:
+    sandbox = pretend(mode="test")
+    await opened(sandbox, made(sandbox))
+    await touched(made, sandbox, "update zohosync.organizations set overloads = 7")
+    house = await opened(sandbox, made(sandbox))
+    assert (await house.project.records.next_due()).overloads == 0
+
+
+async def test_a_start_spends_no_call_on_a_paused_or_a_closed_organisation(made: Made) -> None:
+    sandbox = pretend(mode="test")
+    await opened(sandbox, made(sandbox))
+    for stop, word in (
+        ("paused = 'refused'", "refused"),
+        ("paused = null, closed_until = now() + interval '1 hour', closed_reason = 'full'", "full"),
+    ):
+        await touched(made, sandbox, f"update zohosync.organizations set {stop}")
+        asked = len(sandbox.ledger.requests)
+        with pytest.raises(RemoteError, match=f"Zoho was not asked: {word}"):
+            await opened(sandbox, made(sandbox))
+        assert len(sandbox.ledger.requests) == asked

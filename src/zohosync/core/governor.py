@@ -133,11 +133,12 @@ def admit(view: JournalView, limits: Limits, wanted: int, *, probe: bool = False
     A `probe` is the one reading call that finds out whether a down organisation is up again.
     """
     now = view.now
-    if view.paused is not None and not probe:
+    if view.paused is not None:
         return Verdict(0, now + timedelta(seconds=PROBE_CAP_S), view.paused, closed=True)
     if view.closed_until is not None and view.closed_until > now:
         return Verdict(0, view.closed_until, view.closed_reason or "closed", closed=True)
-    if view.overloads >= DOWN_AFTER and not probe:
+    probed = any(until > now for until in view.flying_until)  # by somebody else: one is enough
+    if view.overloads >= DOWN_AFTER and (probed or not probe):
         return Verdict(0, now + timedelta(seconds=1), "down", closed=True)
     day_ends = view.day_ends or now + timedelta(seconds=MINUTE_S)
     if limits.per_day is not None and view.day_used >= limits.per_day:

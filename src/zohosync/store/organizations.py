@@ -61,8 +61,9 @@ async def register_installation(database: Database, name: str) -> str:
     Raises SchemaError when the database was moved or copied since: a restored copy must not
     write to the same organisation as its original.
     """
-    row = await database.fetch_one("register_installation", installation=name)
-    assert row is not None
+    row = None
+    while row is None:  # another process was the first, in this very moment: now it can be seen
+        row = await database.fetch_one("register_installation", installation=name)
     was = (row["database_name"], row["system_identifier"])
     here = (row["here_name"], row["here_identifier"])
     if was != here:

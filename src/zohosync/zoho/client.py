@@ -11,7 +11,7 @@ import httpx2
 
 from zohosync.clock import Clock
 from zohosync.core.plan import Create, Find, Transition, Update
-from zohosync.core.records import LIVE, UPKEEP, Candidate, Claim, Payload
+from zohosync.core.records import UPKEEP, Candidate, Claim, Payload
 from zohosync.core.replies import (
     Closed,
     Found,
@@ -143,17 +143,17 @@ class Remote:
     async def probe(self) -> Reply:
         """The one reading call that finds out whether a down organisation is up again."""
         try:
-            return (await self._organizations(probe=True)).reply
+            return (await self._organizations()).reply
         except GateClosedError as closed:
             return Closed(closed.reason, closed.retry_in_s)
 
     async def organizations(self) -> list[dict[str, Any]]:
         """The organisations that the credentials open, as Zoho describes them (`mode` included).
 
-        Raises RemoteError.
+        A probe, too: a worker may start while Zoho is down. Raises RemoteError.
         """
         try:
-            heard = await self._organizations(probe=False)
+            heard = await self._organizations()
         except GateClosedError as closed:
             raise RemoteError(f"Zoho was not asked: {closed.reason}") from None
         found = heard.document.get("organizations")
@@ -295,10 +295,9 @@ class Remote:
         read = partial(read_one, wire, zoho_id)
         return (await self._call(read_request(wire, zoho_id), read, lane=lane, claim=claim)).reply
 
-    async def _organizations(self, *, probe: bool) -> Heard:
+    async def _organizations(self) -> Heard:
         request = Request("organizations", "GET", "/organizations")
-        lane = UPKEEP if probe else LIVE
-        return await self._call(request, opened, lane=lane, claim=None, probe=probe)
+        return await self._call(request, opened, lane=UPKEEP, claim=None, probe=True)
 
     async def _call(
         self,
