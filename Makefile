@@ -19,7 +19,7 @@ demo: $(READY) ## sync a sample book into a pretend Zoho, with trouble on the wa
 	$(BIN)/zohosync demo $(ARGS)
 
 test: $(READY) ## run every test (ARGS="-k lease" chooses some)
-	$(BIN)/python -m pytest -n $(N) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n $(N) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 core: $(READY) ## run the tests of the decisions only: pure, a few seconds
 	$(BIN)/python -m pytest tests/core $(ARGS)

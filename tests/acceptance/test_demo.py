@@ -14,7 +14,7 @@ from zohosync.core.kinds import MAPPED
 from zohosync.demo import book as books
 from zohosync.demo.story import expected
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.acceptance
 SPEED = 100.0
 """Faster than what `make demo` shows, so that the tests are done sooner."""
 
