@@ -124,7 +124,9 @@ def server_pid(root: Path) -> int:
 
 
 def reaper_pid(root: Path) -> int:
-    return int((root / "reaper.lock").read_text())
+    lock = root / "reaper.lock"
+    eventually(lambda: bool(lock.read_text()))  # a new one says its name a moment later
+    return int(lock.read_text())
 
 
 def numbers(url: str) -> list[int]:

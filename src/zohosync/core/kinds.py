@@ -304,7 +304,7 @@ PAYMENTS = Kind(
         initial="paid",
         remote=MappingProxyType({}),
         ended=frozenset({"reversed"}),
-        advice=MappingProxyType({"reversed": "refund it by hand in Zoho, then settle the record"}),
+        advice=MappingProxyType({"reversed": "refund it by hand in Zoho"}),
     ),
     required=("amount", "payment_mode", "date", "reference_number", "invoices"),
     columns=_words(
@@ -323,7 +323,7 @@ PAYMENTS = Kind(
     locked=MappingProxyType(
         {"*": frozenset({"customer_id", "amount", "invoices", "reference_number"})}
     ),
-    lock_advice="refund or correct it by hand in Zoho, then settle the record",
+    lock_advice="refund or correct it by hand in Zoho",
     money=("amount", "bank_charges"),
     dates=("date",),
     unique=("reference_number",),

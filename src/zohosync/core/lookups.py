@@ -119,7 +119,7 @@ def _verified(step: Find, reply: Found, claim: Claim, scene: Scene) -> Settlemen
         problem = Problem(
             ErrorClass.VALIDATION,
             "Zoho says that its number or name is taken, by a record that is not ours: "
-            "give it another one here, or settle it by hand",
+            "give it another one here",
             code="duplicate",
         )
         return Settlement(Status.FAILED, "failed", problem=problem)

@@ -25,6 +25,9 @@ OURS = frozenset({"key", "eligible", "state", "raised_by", "total", "zoho_id"})
 TEXT_LIMIT = 5_000
 """Characters that we send in one text field; longer ones are faults (assumed: docs/zoho.md)."""
 
+DEPTH_LIMIT = 16
+"""Levels of lists and objects that a column may have; Zoho's own have three."""
+
 KEY_LIMIT = 200
 """Characters that a key may have."""
 
@@ -185,7 +188,10 @@ def _custom_fields(value: Any, others: Any, faults: list[Problem]) -> list[Any]:
     return [*value, *(others or [])]
 
 
-def _clean(value: Any, column: str, faults: list[Problem]) -> Any:
+def _clean(value: Any, column: str, faults: list[Problem], depth: int = 0) -> Any:
+    if depth > DEPTH_LIMIT:
+        faults.append(_invalid(f"it is nested deeper than {DEPTH_LIMIT} levels", column[:40]))
+        return None
     match value:
         case str():
             if len(value) > TEXT_LIMIT:
@@ -196,11 +202,11 @@ def _clean(value: Any, column: str, faults: list[Problem]) -> Any:
             return _text(value).strip()
         case Mapping():
             return {
-                _text(str(name)): _clean(item, f"{column}.{name}", faults)
+                _text(str(name)): _clean(item, f"{column}.{name}", faults, depth + 1)
                 for name, item in value.items()
             }
         case list() | tuple():
-            return [_clean(item, column, faults) for item in value]
+            return [_clean(item, column, faults, depth + 1) for item in value]
     try:
         return canonical(value)
     except TypeError as error:
