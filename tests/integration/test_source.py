@@ -1,6 +1,7 @@
 """The user's tables, read through the mapping on a real Postgres: the row as it is, or a fault."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from psycopg import sql
 
 from zohosync.core.records import Desired, Ref
-from zohosync.errors import DatabaseUnavailableError, MappingError
+from zohosync.errors import DatabaseError, DatabaseUnavailableError, MappingError
 from zohosync.store import source as module
 from zohosync.store.database import Database
 from zohosync.store.source import Source
@@ -286,6 +287,35 @@ async def test_a_locked_table_is_no_fault_of_its_rows(
         await migration.execute("lock table people")
         wanted = await source.desired([Ref("customers", "1"), Ref("invoices", "1")])
     assert wanted == {Ref("invoices", "1"): None}
+
+
+HARD_TO_HOLD = {
+    "for ever": "'9999-12-31 23:59:59+00'::timestamptz",
+    "long ago": "'0001-01-01 00:00:00+00'::timestamptz",
+    "nested": "(repeat('[', 600) || repeat(']', 600))::jsonb",
+    "very nested": "(repeat('[', 5000) || repeat(']', 5000))::jsonb",
+    "infinite": "'infinity'::timestamptz",
+    "a span": "interval '178000000 years'",
+}
+
+
+@pytest.mark.parametrize("value", HARD_TO_HOLD.values(), ids=HARD_TO_HOLD.keys())
+@pytest.mark.parametrize("zone", ["Africa/Johannesburg", "America/New_York"])
+async def test_a_value_that_python_cannot_hold_harms_its_own_row_at_the_most(
+    database: Database, value: str, zone: str
+) -> None:
+    await run(database, PEOPLE)
+    notes = f"case id when 1 then {value} end as notes"
+    text = f"select id as key, name as display_name, name as email, {notes} from people"
+    source = await Source.open(
+        database, {"customers": text}, installation="here", marker_field=None, time_zone=zone
+    )
+    found = await read(source, "1", "2")
+    assert found["1"] is not None
+    assert payload(found["2"])["display_name"] == "Bob"
+    with contextlib.suppress(DatabaseError):  # `check` names the mapping then
+        async for rows in source.all_rows("customers"):
+            assert [source.as_desired("customers", row).ref.key for row in rows] == ["1", "2", "3"]
 
 
 async def test_money_in_json_is_exact(any_database: Database) -> None:

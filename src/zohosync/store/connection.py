@@ -269,9 +269,16 @@ class _ExactJsonb(JsonbDumper):
     _dumps = staticmethod(exact_json)
 
 
+def _read_json(text: str | bytes) -> Any:
+    try:
+        return simplejson.loads(text, use_decimal=True)
+    except RecursionError:  # else one such row would end the worker
+        raise psycopg.DataError("a JSON value is nested too deeply to be read") from None
+
+
 def _types() -> AdaptersMap:
     types = AdaptersMap(psycopg.adapters)
-    set_json_loads(lambda text: simplejson.loads(text, use_decimal=True), types)
+    set_json_loads(_read_json, types)
     set_json_dumps(exact_json, types)
     types.register_dumper(dict, _ExactJsonb)
     types.register_loader("timestamptz", _InstantLoader)
