@@ -322,3 +322,39 @@ async def test_a_claim_whose_lease_is_lost_gets_no_call_and_leaves_no_intent(
     assert len(await rows(virtual, "select from zohosync.api_calls")) == 1
     counted = await rows(virtual, "select day_calls from zohosync.organizations")
     assert counted == [{"day_calls": 1}]
+
+
+async def test_leave_to_call_waits_for_no_new_record_and_no_new_record_for_it(
+    database: Database, database_url: str
+) -> None:
+    await register(database)
+    async with database.transaction() as deciding:
+        await deciding.execute("lock_organization", org_id="1")
+        other = await Database.open(database_url, connections=1)
+        await mark_and_fold(other)
+        await other.close()
+
+
+async def mark_and_fold(database: Database) -> None:
+    await rows(database, "select zohosync.mark('customers', 'new')")
+    records = Records(database, org_id="1", worker="w", lease_s=60, debounce_s=300)
+    assert await records.fold_marks() == 1
+
+
+async def test_a_call_is_journaled_for_good_even_where_the_database_commits_lazily(
+    database: Database, database_url: str
+) -> None:
+    await register(database)
+    await rows(
+        database,
+        "create table seen (how text); create function see() returns trigger language plpgsql as "
+        "$$ begin insert into seen values (current_setting('synchronous_commit')); return new; "
+        "end $$; create trigger see after insert on zohosync.api_calls for each row "
+        "execute function see(); do $$ begin execute format("
+        "'alter database %I set synchronous_commit = off', current_database()); end $$; select 1",
+    )
+    lazy = await Database.open(database_url, connections=1)
+    assert await rows(lazy, "show synchronous_commit") == [{"synchronous_commit": "off"}]
+    assert len((await ask(journal_of(lazy), LIFTED, READ)).call_ids) == 1
+    assert await rows(lazy, "select how from seen") == [{"how": "local"}]
+    await lazy.close()
