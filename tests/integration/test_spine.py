@@ -148,6 +148,18 @@ async def test_a_row_that_goes_changes_nothing_in_zoho(here: World, sandbox: San
     assert sandbox.ledger.records("customers")[0]["status"] == "active"
 
 
+async def test_what_no_trigger_saw_is_found_by_the_sweep(here: World, sandbox: Sandbox) -> None:
+    await write(here.database, ADA + ", (2, 'Bob', 'bob@example.com')", "1", "2")
+    await until_idle(here)
+    unseen = "delete from people where id = 2; update people set name = 'Ada King'"
+    await write(here.database, unseen + "; insert into people values (3, 'Cid', 'c@example.com')")
+    assert await here.source.mark_all("customers", priority=1) == 3
+    await until_idle(here)
+    names = {row["display_name"] for row in sandbox.ledger.records("customers")}
+    assert names == {"Ada King", "Bob", "Cid"}
+    assert (await status_of(here.database, "2"))[0] == "skipped"
+
+
 async def test_a_key_that_comes_back_as_somebody_else_is_not_overwritten(
     here: World, sandbox: Sandbox
 ) -> None:

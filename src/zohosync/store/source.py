@@ -185,18 +185,22 @@ class Source:
                 yield rows
 
     async def mark_all(self, kind: str, *, priority: int) -> int:
-        """Mark every row of a mapping for a backfill, in the order that it returns them."""
+        """Mark every row of a mapping, in the order that it returns them, and what is gone from it.
+
+        The sweep: finds what no trigger saw. Returns how many records were marked.
+        """
         text = self._mappings[kind].text.replace("%", "%%")
         async with self._database.transaction(
             row_security_off=True, statement_timeout_s=600.0
         ) as transaction:
             await self._set_zone(transaction)
-            return await transaction.execute_sql(
+            there = await transaction.execute_sql(
                 "insert into zohosync.marks (kind, key, op, priority)\n"
                 f"select %(kind)s, m.key::text, 'B', %(priority)s from (\n{text}\n) as m\n"
                 f"where length(m.key::text) between 1 and {KEY_LIMIT}",
                 {"kind": kind, "priority": priority},
             )
+            return there + await transaction.execute("mark_gone", kind=kind, priority=priority)
 
     def _reading(self, limit_s: float | None = None) -> AbstractAsyncContextManager[Transaction]:
         return self._database.transaction(
