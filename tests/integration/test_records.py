@@ -17,10 +17,10 @@ from zohosync.store.records import AttemptNote, Records
 NOTE = AttemptNote(step="create", entity_type="customer", duration_ms=1)
 
 
-async def register(database: Database, mode: str = "sandbox") -> None:
+async def register(database: Database, mode: str = "sandbox", org_id: str = "10001") -> None:
     await register_organization(
         database,
-        org_id="10001",
+        org_id=org_id,
         data_center="us",
         mode=mode,
         time_zone="Africa/Johannesburg",
@@ -281,3 +281,17 @@ async def test_a_backfill_does_not_wait_out_the_debounce(
         await mark(any_database, "customers", key, priority=priority)
         await records.fold_marks()
         assert len(await records.claim(1)) == claimed
+
+
+async def test_a_worker_of_the_organisation_before_takes_no_marks_of_the_one_now(
+    any_database: Database, records: Records
+) -> None:
+    await register(any_database, org_id="10002")
+    await mark(any_database, "customers", "42")
+    assert await records.fold_marks() == 0
+    assert not (await records.next_due()).marks  # else it would ask without a pause
+    assert (await records.unsettled(60))["marks"] == 0
+    now = Records(any_database, org_id="10002", worker="w2", lease_s=60, debounce_s=300)
+    assert (await now.next_due()).marks
+    assert await now.fold_marks() == 1
+    assert [claim.ref.key for claim in await now.claim(1)] == ["42"]

@@ -1,7 +1,8 @@
 -- Promise: each mark is folded into its record exactly once; never by a high-water id, since commits
 --   land out of order. A mark raises version and priority; a record at rest becomes due, one with a
 --   back-off, a lease or an open intent keeps its time; one that is left to a person is looked at
---   again. A TRUNCATE touches every record of its kind.
+--   again. A TRUNCATE touches every record of its kind. Marks are the active organisation's: a worker
+--   of another one takes none.
 --   What no record can have (a strange kind, a key empty or over 200 characters) is dropped, or it would
 --   hold up the rest.
 --   Marks of one fold become due in the order they were made, so parents that were marked first go first.
@@ -10,7 +11,9 @@
 with taken as (
   delete from zohosync.marks
    where mark_id = any (array(
-     select mark_id from zohosync.marks order by mark_id limit %(limit)s
+     select mark_id from zohosync.marks
+      where (select active from zohosync.organizations where org_id = %(org_id)s)
+      order by mark_id limit %(limit)s
         for update skip locked))
   returning mark_id, kind, key, op, priority
 ), base as materialized (

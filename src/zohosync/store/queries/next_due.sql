@@ -1,7 +1,7 @@
 -- Promise: how long until there is something to do here: marks unfolded, or the next due record.
 -- Locks: none.
 -- Index: records_due (of the marks, the first one met is enough).
-select exists (select from zohosync.marks) as marks,
+select o.active and exists (select from zohosync.marks) as marks,
        extract(epoch from (
          select min(r.due_at) from unnest(array[10, 5, 1, 0]::smallint[]) as lane (priority),
            lateral (select d.due_at from zohosync.records d

@@ -2,7 +2,7 @@
 --   within the horizon (a record that waits on a parent which rests does not).
 -- Locks: none.
 -- Index: records_leased, records_due.
-select (select count(*) from (select from zohosync.marks limit 1000) m)::int as marks,
+select (select count(*) from (select from zohosync.marks where o.active limit 1000) m)::int as marks,
        (select count(*) from zohosync.records r where r.lease_until is not null)::int as leased,
        (select count(*) from zohosync.records r
          where r.org_id = o.org_id and r.lease_until is null and r.due_at is not null
