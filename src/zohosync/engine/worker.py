@@ -105,6 +105,11 @@ class Worker:
         )
         settled = await self._records.settle(claim, settlement, note)
         self._tell(_ended(claim, settlement, note, settled))
+        await self._afterwards(claim, settlement)
+        return settlement
+
+    async def _afterwards(self, claim: Claim, settlement: Settlement) -> None:
+        """What follows a settlement and changes nothing of it."""
         await self._write_back(claim.ref)
         if not foreseen(Status.SYNCING, settlement.status, settlement.result):
             change = f"{settlement.status} by {settlement.result!r}"
@@ -114,7 +119,6 @@ class Worker:
             reason = too_many_missing(await self._records.missing_lately())
             if reason is not None:
                 await self._gate.pause(reason)
-        return settlement
 
     async def _write_back(self, ref: Ref) -> None:
         """Show the user's table how the record stands; a failure is told, and is only that."""
