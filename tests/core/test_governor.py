@@ -218,7 +218,7 @@ class Line:
         )
         verdict = admit(view, self.limits, wanted)
         for arrives_s, takes_s, lost in calls[: verdict.granted]:
-            deadline = self.now + 30.0
+            deadline = round(self.now + 30.0, 6)
             ends = deadline if lost else self.now + arrives_s + takes_s
             heapq.heappush(self.arrivals, self.now + arrives_s)
             self.flying.append((ends, deadline))
@@ -248,7 +248,7 @@ def test_the_remote_never_sees_more_than_its_minute_and_its_places(
     line = Line(Limits(per_minute=per_minute, in_flight=in_flight, per_day=None))
     for wanted, gap_s, calls in trace:
         verdict = line.step(wanted, calls)
-        line.now += gap_s
+        line.now = round(line.now + gap_s, 6)  # instants have microseconds
         if verdict.not_before is not None and gap_s > 20:
             line.now = max(line.now, seconds(verdict))  # wait as told
     assert line.fullest_minute() <= per_minute
