@@ -129,6 +129,22 @@ def test_a_list_not_read_to_its_end_proves_no_absence(now: float) -> None:
     assert settlement.due_in_s == 60.0
 
 
+def test_a_look_up_that_never_comes_to_its_end_does_not_eat_up_the_days_calls() -> None:
+    held = uncertain("customers")
+    waits: list[float] = []
+    while sum(waits) < 86_400:
+        ended = verified(held, complete=False)
+        waits.append(ended.due_in_s or 0.0)
+        held = replace(held, looks=ended.looks)
+    assert len(waits) < 40
+    link, waits = 0, list[float]()
+    while sum(waits) < 86_400:
+        ended = looked(candidate("i1", CHILD), complete=False, attempts=link)
+        waits.append(ended.due_in_s or 0.0)
+        link = ended.attempts
+    assert len(waits) < 40
+
+
 def test_what_is_linked_to_another_record_is_never_adopted_and_never_doubled() -> None:
     taken = {"z9": Ref("customers", "2")}
     early = verified(uncertain("customers"), seen("customers"), taken=taken)
@@ -228,9 +244,10 @@ CHILD = {"customer_id": "z-customers-1", "total": TOTAL, "date": "2026-01-01", "
 
 def looked(*found: Candidate, looks: int = 0, hint: str | None = None, **more: Any) -> Settlement:
     step = planned(wanted("invoices", **RAISED), claim("invoices"))
+    held = claim("invoices", looks=looks, attempts=more.pop("attempts", 0))
     assert isinstance(step, Find)
     reply = Found(found, more.pop("complete", True))
-    return judged(replace(step, hint=hint), reply, claim("invoices", looks=looks), **more)
+    return judged(replace(step, hint=hint), reply, held, **more)
 
 
 def test_an_invoice_that_zoho_raised_is_linked_by_customer_total_and_near_date() -> None:

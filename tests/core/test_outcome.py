@@ -170,6 +170,18 @@ def test_a_back_off_doubles_is_capped_and_jitters_by_a_quarter() -> None:
     assert backoff_s(1, policy, 0.0) == 3.75
     assert backoff_s(1, policy, 1.0) == 6.25
     assert backoff_s(0, policy, 0.5) == 5.0
+    assert backoff_s(100_000, policy, 0.5) == 60.0
+
+
+@pytest.mark.parametrize("reply", [Unavailable(500, "sorry"), Unusable("unreadable")], ids=str)
+def test_a_look_up_that_always_fails_does_not_eat_up_the_days_calls(reply: Reply) -> None:
+    held, waits = before(VERIFY), list[float]()
+    while sum(waits) < 86_400:
+        ended = judged(VERIFY, reply, held)
+        assert (ended.status, ended.intent) == (Status.UNCERTAIN, IntentAfter.KEEP)
+        waits.append(ended.due_in_s or 0.0)
+        held = replace(held, attempts=ended.attempts)
+    assert len(waits) < 40
 
 
 @pytest.mark.parametrize("code", sorted(DUPLICATE_CODES))

@@ -18,7 +18,7 @@ from zohosync.core.records import (
     same,
 )
 from zohosync.core.replies import Found
-from zohosync.core.settlement import IntentAfter, Scene, Settlement
+from zohosync.core.settlement import IntentAfter, Scene, Settlement, look_again_s
 
 
 def ours(kind: Kind, step: Find, candidate: Candidate, scene: Scene) -> bool:
@@ -114,7 +114,7 @@ def _verified(step: Find, reply: Found, claim: Claim, scene: Scene) -> Settlemen
     if alike and not intent.duplicate:
         return _undecided(alike, "its natural key is there, but not all of it is ours", claim)
     if not reply.complete:
-        return _look_again(claim, 60.0, IntentAfter.KEEP)
+        return _look_again(claim, look_again_s(claim.looks), IntentAfter.KEEP)
     if intent.duplicate:
         problem = Problem(
             ErrorClass.VALIDATION,
@@ -143,7 +143,7 @@ def _verified_change(step: Find, reply: Found, claim: Claim, scene: Scene) -> Se
     assert intent is not None
     seen = reply.candidates[0].fields if reply.candidates else None
     if seen is None and not reply.complete:
-        return _look_again(claim, 60.0, IntentAfter.KEEP)
+        return _look_again(claim, look_again_s(claim.looks), IntentAfter.KEEP)
     if seen is None:
         return _missing(step, claim)
     state = kind.states.of(seen.get("status"))
@@ -209,7 +209,14 @@ def _linked(step: Find, reply: Found, claim: Claim, scene: Scene) -> Settlement:
         return _adopted(step, hinted[0], claim)
     if not reply.complete:
         problem = Problem(ErrorClass.UNKNOWN, "Zoho's list could not be read to its end")
-        return Settlement(Status.RETRYING, "retrying", 60.0, problem=problem, looks=claim.looks)
+        return Settlement(
+            Status.RETRYING,
+            "retrying",
+            look_again_s(claim.attempts),
+            problem=problem,
+            attempts=claim.attempts + 1,
+            looks=claim.looks,
+        )
     if len(matches) == 1:
         return _adopted(step, matches[0], claim)
     if matches:

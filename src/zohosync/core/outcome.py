@@ -45,7 +45,7 @@ from zohosync.core.replies import (
     Unreachable,
     Unusable,
 )
-from zohosync.core.settlement import IntentAfter, Scene, Settlement
+from zohosync.core.settlement import IntentAfter, Scene, Settlement, look_again_s
 
 DUPLICATE_CODES = frozenset({"1001", "3062", "13011"})
 """Codes that say a name or number is taken (docs/zoho.md: measured on sister products)."""
@@ -129,7 +129,8 @@ def _judge_reply(
 
 def backoff_s(attempts: int, policy: Policy, roll: float) -> float:
     """Seconds before attempt number `attempts` + 1: base, doubled each time, capped, ±25 %."""
-    span = min(policy.retry_cap_s, policy.retry_base_s * 2.0 ** max(0, attempts - 1))
+    doublings = min(max(0, attempts - 1), 32)
+    span = min(policy.retry_cap_s, policy.retry_base_s * 2.0**doublings)
     return span * (0.75 + roll / 2)
 
 
@@ -137,6 +138,8 @@ def _again(claim: Claim, problem: Problem, scene: Scene, intent: IntentAfter) ->
     attempts = claim.attempts if scene.down else claim.attempts + 1
     due_in_s = backoff_s(attempts, scene.policy, scene.roll)
     if intent is not IntentAfter.CLOSE:
+        if attempts > scene.policy.max_retries:
+            due_in_s = look_again_s(attempts - scene.policy.max_retries)
         return Settlement(
             Status.UNCERTAIN,
             "uncertain",

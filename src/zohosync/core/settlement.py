@@ -45,6 +45,18 @@ class Settlement:
     checked: bool = False
 
 
+LOOK_AGAIN_S, LOOK_AGAIN_CAP_S = 60.0, 3_600.0
+"""When a look-up that came to no end is made again, doubled each time up to an hour."""
+
+
+def look_again_s(times: int) -> float:
+    """Seconds until a look-up is made again that came to no end `times` times before.
+
+    Each may read a whole list: one that never comes to its end must not eat up the day's calls.
+    """
+    return min(LOOK_AGAIN_CAP_S, LOOK_AGAIN_S * 2.0 ** min(times, 10))
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """What judging needs besides step and reply.
