@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from zohosync.core.governor import (
+    DAY_GUARD_S,
     MINT_WINDOW_S,
     MINUTE_S,
     PLANS,
@@ -202,12 +203,14 @@ async def test_the_day_is_the_organizations_own_and_may_have_23_hours(
         datetime(2026, 3, 30, 22, tzinfo=UTC),
     ]
     for midnight in midnights:
-        time.at = midnight - timedelta(seconds=1)
+        time.at = midnight - timedelta(seconds=TIME_LIMIT_S + DAY_GUARD_S + 1)
         granted = await ask(journal, limits, READ, READ, READ)
         assert len(granted.call_ids) == 2
+        time.at = opens = midnight + timedelta(seconds=DAY_GUARD_S)
+        time.pass_(-0.1)
         refused = (await ask(journal, limits, READ)).verdict
-        assert (refused.granted, refused.not_before, refused.closed) == (0, midnight, True)
-        time.at = midnight
+        assert (refused.granted, refused.not_before, refused.closed) == (0, opens, True)
+        time.at = opens
         used = await rows(
             virtual,
             "select day_calls, (zohosync.current_time() at time zone time_zone)::date - day as old "
@@ -239,7 +242,7 @@ async def test_ten_tokens_in_ten_minutes_whichever_organization_asks(
 
 async def test_of_two_closings_the_later_end_wins(virtual: Database, time: Time) -> None:
     journal = journal_of(virtual)
-    midnight = datetime(2026, 3, 1, 23, tzinfo=UTC)
+    midnight = datetime(2026, 3, 1, 23, tzinfo=UTC) + timedelta(seconds=DAY_GUARD_S)
     for effect, close_s, end in (
         (Effect(reason="blocked"), 1_800.0, NOON + timedelta(seconds=1_800)),
         (Effect(reason="blip"), 5.0, NOON + timedelta(seconds=1_800)),

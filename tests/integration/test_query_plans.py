@@ -66,7 +66,7 @@ COMMON: dict[str, Any] = {
     "priorities": [10, 5, 1, 0], "lease_s": 60, "debounce": timedelta(seconds=300),
     "horizon_s": 60, "window_s": 600, "down_after": 5, "epoch": 7, "version": 2, "host": "here",
     "pid": 1, "zoho_ids": ["z1", "z2"], "minute_s": MINUTE_S, "mint_window_s": MINT_WINDOW_S,
-    "mint_key": "client", "per_minute": 100, "in_flight": 10, "per_second": 10,
+    "day_guard_s": 30, "mint_key": "client", "per_minute": 100, "in_flight": 10, "per_second": 10,
     "time_limit_s": 15, "call_ids": [49_999], "sent": [True], "statuses": [200], "codes": ["0"],
     "outcomes": ["done"], "latencies_ms": [9], "token_key": "t", "by": "w1", "access_token": "x",
     "api_domain": "x", "good_for_s": 60, "fresh_s": 60, "watch": "watch_1", "table_name": "t",

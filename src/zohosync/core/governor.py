@@ -25,6 +25,9 @@ _SECOND = timedelta(seconds=SECOND_S)
 POLL_S = 1.0
 """How long a place in flight is taken for granted: its call may finish at any moment."""
 
+DAY_GUARD_S = 30.0
+"""How far the remote's midnight may be from ours: calls near it count on both days."""
+
 MINT_WINDOW_S = 600.0
 """Zoho grants 10 access tokens per refresh token in 10 minutes (documented)."""
 

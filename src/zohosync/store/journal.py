@@ -7,7 +7,15 @@ from typing import Any
 
 import simplejson
 
-from zohosync.core.governor import MINT_WINDOW_S, MINUTE_S, Effect, JournalView, Limits, Verdict
+from zohosync.core.governor import (
+    DAY_GUARD_S,
+    MINT_WINDOW_S,
+    MINUTE_S,
+    Effect,
+    JournalView,
+    Limits,
+    Verdict,
+)
 from zohosync.core.records import Claim, Payload
 from zohosync.store.database import Database, Row
 
@@ -81,6 +89,7 @@ class Journal:
                         "mint_key": self._mint_key,
                         "mint_window_s": MINT_WINDOW_S,
                         "minute_s": MINUTE_S,
+                        "day_guard_s": DAY_GUARD_S,
                         "per_minute": limits.per_minute or 0,
                         "in_flight": limits.in_flight or 0,
                         "per_second": limits.per_second or 0,
@@ -97,6 +106,7 @@ class Journal:
                     "worker": self._worker,
                     "time_limit_s": self._time_limit_s,
                     "minute_s": MINUTE_S,
+                    "day_guard_s": DAY_GUARD_S,
                     "calls": self._calls(entries[: verdict.granted]),
                 }
                 (opened,) = await transaction.batch(("open_calls", values), last=True)
@@ -135,6 +145,7 @@ class Journal:
             org_id=self._org_id,
             close_s=close_s,
             until_midnight=effect.close_until_midnight,
+            day_guard_s=DAY_GUARD_S,
             reason=effect.reason,
             close_mints_s=close_mints_s,
             pause=effect.pause,

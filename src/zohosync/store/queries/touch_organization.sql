@@ -8,8 +8,9 @@ with closing as (
            when %(close_s)s::float8 is not null
              then zohosync.current_time() + make_interval(secs => %(close_s)s)
            when %(until_midnight)s
-             then ((zohosync.current_time() at time zone time_zone)::date + 1)::timestamp
-                    at time zone time_zone end as until
+             then (((zohosync.current_time() - make_interval(secs => %(day_guard_s)s))
+                      at time zone time_zone)::date + 1)::timestamp at time zone time_zone
+                  + make_interval(secs => %(day_guard_s)s) end as until
     from zohosync.organizations where org_id = %(org_id)s
 )
 update zohosync.organizations o
