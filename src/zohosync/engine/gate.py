@@ -7,6 +7,7 @@ journal for as many as the governor grants and sleeps until the next place comes
 import asyncio
 import heapq
 import itertools
+import logging
 from dataclasses import dataclass, field
 
 from zohosync.clock import Clock
@@ -23,7 +24,7 @@ from zohosync.core.governor import (
 )
 from zohosync.core.replies import Throttled
 from zohosync.errors import DatabaseError, LeaseLostError
-from zohosync.events import Listener, OrganizationTouched
+from zohosync.events import Listener, Noted, OrganizationTouched
 from zohosync.store.journal import Ending, Entry, Journal, mint_limits
 from zohosync.zoho.client import Call, CallEnd, GateClosedError, Ticket
 
@@ -121,8 +122,10 @@ class Gate:
                     raise
         effect = effect_of(end.reply, self._limits)
         tokens = isinstance(end.reply, Throttled) and end.reply.code == "token"
+        close_mints_s = None
         if tokens:
-            effect = type(effect)()
+            close_mints_s = max(TOKEN_CLOSED_S, effect.close_s or 0.0)
+            effect = Effect()
         close_s = effect.close_s
         probe = ticket.call_id in self._probes
         self._probes.discard(ticket.call_id)
@@ -139,7 +142,7 @@ class Gate:
             self._overloads = await self._journal.touch(
                 effect,
                 close_s=close_s,
-                close_mints_s=TOKEN_CLOSED_S if tokens else None,
+                close_mints_s=close_mints_s,
                 quota_left=end.quota_left,
                 overloads_max=None if probe else DOWN_AFTER,
             )
@@ -227,11 +230,17 @@ class Gate:
             else:
                 heapq.heappush(self._waiting, waiter)
         if verdict.reason == DAY_SPENT:
-            # Nobody claims before midnight what could not be sent before midnight.
+            await self._close_day()
+        return None if verdict.closed else wait_s
+
+    async def _close_day(self) -> None:
+        """Let nobody claim before midnight what could not be sent before midnight."""
+        try:
             await self._journal.touch(
                 Effect(close_until_midnight=True, reason=DAY_SPENT), close_s=None
             )
-        return None if verdict.closed else wait_s
+        except DatabaseError as error:  # whoever asks next finds the day spent, and tries again
+            self._tell(Noted(f"the day could not be closed: {error}", logging.WARNING))
 
 
 def _refuse(waiter: _Waiter, error: Exception) -> None:
