@@ -295,3 +295,29 @@ async def test_a_worker_of_the_organisation_before_takes_no_marks_of_the_one_now
     assert (await now.next_due()).marks
     assert await now.fold_marks() == 1
     assert [claim.ref.key for claim in await now.claim(1)] == ["42"]
+
+
+async def test_leases_are_extended_in_the_order_in_which_calls_are_admitted(
+    database: Database, database_url: str
+) -> None:
+    await register(database)
+    records = Records(database, org_id="10001", worker="w1", lease_s=60, debounce_s=0)
+    async with database.transaction() as transaction:  # a book, in which leases are few
+        await transaction.execute_sql(
+            "insert into zohosync.records (org_id, kind, key) "
+            "select '10001', 'invoices', n from generate_series(1, 9000) n; "
+            "analyze zohosync.records"
+        )
+    claims = []
+    for key in ("b", "a"):
+        await mark(database, "customers", key)
+        claims.append(await claim_one(records))
+    other = await Database.open(database_url, connections=1)
+    lock = "select key from zohosync.records where key = '{}' for no key update"
+    async with asyncio.TaskGroup() as tasks, other.transaction() as admission:
+        await admission.fetch_sql(lock.format("a"))
+        extending = tasks.create_task(records.extend_leases(claims))
+        await asyncio.wait([extending], timeout=0.2)
+        assert await admission.fetch_sql(f"{lock.format('b')} nowait") == [{"key": "b"}]
+    assert extending.result() == 2
+    await other.close()
