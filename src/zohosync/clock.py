@@ -6,6 +6,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+_COUNTS_SLEEP: int | None = getattr(time, "CLOCK_BOOTTIME", None)  # Linux
+
 
 class Clock(Protocol):
     """What the rest of the house may know of time."""
@@ -35,8 +37,13 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds since some fixed moment."""
-        return time.monotonic()
+        """Seconds since some fixed moment, those that the machine slept included where it tells.
+
+        So leave to send that was given before a laptop's lid was closed is over when it opens.
+        """
+        if _COUNTS_SLEEP is None:
+            return time.monotonic()
+        return time.clock_gettime(_COUNTS_SLEEP)
 
     async def sleep(self, seconds: float) -> None:
         """Wait that many seconds."""

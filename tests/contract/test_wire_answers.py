@@ -274,7 +274,9 @@ def test_too_many_mints_close_the_token_door_for_ten_minutes(status: int) -> Non
     words = "You have made too many requests continuously. Please try again after some time."
     reply = mint(status, {"error": "Access Denied", "error_description": words})
     assert isinstance(reply, Throttled)
-    assert (reply.code, reply.retry_after_s) == ("token", 600.0)
+    assert reply.code == "token"
+    assert reply.retry_after_s is not None
+    assert reply.retry_after_s >= 600.0
 
 
 @pytest.mark.parametrize(
