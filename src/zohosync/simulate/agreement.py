@@ -36,7 +36,7 @@ class Books:
 
     `links` are our own records (`zohosync.records`): used to know which keys there ever were,
     and for what Zoho raises by itself; never to learn what is in Zoho. `touched` says what
-    people did by hand; what begins with "create" is theirs. `intents` are natural keys of writes
+    people did by hand; what begins with "create" or "made" is theirs. `intents` are natural keys of writes
     that may still be under way.
     """
 
@@ -64,9 +64,9 @@ class Books:
                 for name in names_of(kind, row):
                     self._named.setdefault((kind, name), []).append(row)
         for ref, desired in self.wanted.items():
-            row = self._look_up(ref, desired)
-            if row is not None:
-                self.found[ref] = row
+            there = self._look_up(ref, desired)
+            if there is not None:
+                self.found[ref] = there
 
     def id_of(self, ref: Ref) -> str | None:
         """The Zoho id of a row that is in Zoho, or of a tax or item that one names."""
@@ -85,7 +85,7 @@ class Books:
 
     def by_hand(self, kind: str, zoho_id: str) -> bool:
         """Whether people made that record in Zoho."""
-        return self.touched.get((kind, zoho_id), "").startswith("create")
+        return self.touched.get((kind, zoho_id), "").startswith(("create", "made"))
 
     def named(self) -> Iterator[tuple[str, str, list[Row]]]:
         """Each kind and marker or natural key with the records that carry it, hand-made apart."""
@@ -356,7 +356,8 @@ def _receipts(books: Books) -> Iterator[str]:
         here = _owed_parts(books, row)
         paid: dict[str, Decimal] = {}
         for use in theirs[0]["invoices"]:
-            _add(paid, str(use["invoice_number"]), use["amount_applied"])
+            bill = books.by_id.get(("invoices", str(use["invoice_id"])), {})
+            _add(paid, str(bill.get("invoice_number")), use["amount_applied"])
         if here is not None and here != paid:
             yield f"{ref} pays {_shown(here)} here and {_shown(paid)} in Zoho"
 
