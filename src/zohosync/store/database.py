@@ -7,12 +7,13 @@ between; what a direct connection allows is used only where `connect` found one.
 import asyncio
 import functools
 import select
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from importlib.resources import files
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -32,6 +33,19 @@ from zohosync.store.connection import (
 __all__ = ["Database", "Row", "Transaction", "jsonb", "query_text"]
 
 Params = Mapping[str, Any]
+Dial = Callable[[Address], Awaitable[tuple[Connection, bool]]]
+
+
+class Turn(Protocol):
+    """Who may hold a connection: asyncio.Semaphore, or a simulation's own."""
+
+    async def acquire(self) -> object:
+        """Wait for it."""
+        ...
+
+    def release(self) -> None:
+        """Give it back."""
+        ...
 
 
 @functools.cache
@@ -42,6 +56,13 @@ def _query(name: str) -> bytes:
 def query_text(name: str) -> str:
     """The text of queries/<name>.sql, as it is sent."""
     return _query(name).decode()
+
+
+def query_names() -> dict[bytes, str]:
+    """The name of each query by its text as it is sent."""
+    paths = files("zohosync.store").joinpath("queries").iterdir()
+    names = (path.name.removesuffix(".sql") for path in paths)
+    return {_query(name): name for name in sorted(names)}
 
 
 class Transaction:
@@ -149,14 +170,22 @@ class Database:
 
     @classmethod
     async def open(
-        cls, url: str, *, connections: int = 8, now: Callable[[], datetime] | None = None
+        cls,
+        url: str,
+        *,
+        connections: int = 8,
+        now: Callable[[], datetime] | None = None,
+        turn: Turn | None = None,
+        dial: Dial = connect,
     ) -> Self:
         """Connect once, to fail now rather than later.
 
+        A simulation says who has the turn to hold a connection, and how one is made.
         Raises SettingsError for a URL that cannot be read, DatabaseUnavailableError and
         DatabaseLoginError when there is no way in, DatabaseError for a Postgres that is too old.
         """
-        links = _Links(read_address(url), 1 if now else connections, now)
+        turn = turn or asyncio.Semaphore(1 if now else connections)
+        links = _Links(read_address(url), turn, dial, now)
         await links.put(*await links.take())
         return cls(links)
 
@@ -216,12 +245,16 @@ class _Links:
     housekeeping runs on the real clock, which a simulated day must not see.
     """
 
-    def __init__(self, address: Address, most: int, now: Callable[[], datetime] | None) -> None:
+    def __init__(
+        self, address: Address, turn: Turn, dial: Dial, now: Callable[[], datetime] | None
+    ) -> None:
         self.address = address
         self.now = now
-        self._slots = asyncio.Semaphore(most)
+        self._slots = turn
+        self._dial = dial
         self._idle: list[tuple[Connection, bool]] = []
         self._holders: set[asyncio.Task[Any] | None] = set()
+        self.told: WeakKeyDictionary[Connection, str] = WeakKeyDictionary()  # the instant
         self._closed = False
 
     async def take(self) -> tuple[Connection, bool]:
@@ -237,7 +270,7 @@ class _Links:
                 if not await _is_alive(taken[0]):
                     await taken[0].close()
                     taken = None
-            taken = taken or await connect(self.address)
+            taken = taken or await self._dial(self.address)
         except BaseException:
             self._slots.release()
             raise
@@ -278,14 +311,17 @@ class _Scope:
         """Begin, in one round trip with everything that has to hold inside."""
         links = self._links
         self._link, self._direct = await links.take()
-        self._alone = self._alone and self._direct and links.now is None
-        if not self._alone:
-            parts = [*self._begin]
-            if not self._direct:
-                parts += [f"set local {name} = '{value}'" for name, value in GUARDS.items()]
-            if links.now is not None:
-                instant = links.now().isoformat()
-                parts.append(f"select set_config('zohosync.now', '{instant}', true)")
+        self._alone = self._alone and self._direct
+        parts = [] if self._alone else [*self._begin]
+        if not self._direct and not self._alone:
+            parts += [f"set local {name} = '{value}'" for name, value in GUARDS.items()]
+        if links.now is not None:
+            instant, local = links.now().isoformat(), str(not self._alone).lower()
+            if not self._alone or links.told.get(self._link) != instant:
+                parts.append(f"select set_config('zohosync.now', '{instant}', {local})")
+            if self._alone:
+                links.told[self._link] = instant
+        if parts:
             try:
                 await self._link.execute("; ".join(parts).encode())
             except BaseException as error:

@@ -190,7 +190,8 @@ class Door:
         self._gate = gate
         self._clock = clock
         self._time_limit_s = time_limit_s
-        self._traced = transport is None or isinstance(transport, httpx2.AsyncHTTPTransport)
+        real = transport is None or isinstance(transport, httpx2.AsyncHTTPTransport)
+        self._traced = real or isinstance(transport, _InProcess)
         self._client = httpx2.AsyncClient(
             transport=transport,
             # A proxy of the environment is for the world, not for a sandbox on this machine.
@@ -302,9 +303,41 @@ async def _read(response: httpx2.Response) -> Answer:
     return Answer(response.status_code, headers, bytes(body) if whole else b"", whole)
 
 
-def in_process(app: Any) -> httpx2.AsyncBaseTransport:
+class Line(Protocol):
+    """What lies between us and an app in this process; each method may wait, or raise OSError."""
+
+    async def connect(self) -> None:
+        """Nothing has left yet."""
+        ...
+
+    async def carry(self) -> None:
+        """The request has left and has not arrived."""
+        ...
+
+    async def bring(self) -> None:
+        """The app has answered, and we have not heard it."""
+        ...
+
+
+class _InProcess(httpx2.ASGITransport):
+    """The app behind a line, with the moment at which a request leaves."""
+
+    def __init__(self, app: Any, line: Line) -> None:
+        super().__init__(app=app)
+        self._line = line
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        await self._line.connect()
+        request.extensions["trace"].leave()
+        await self._line.carry()
+        response = await super().handle_async_request(request)
+        await self._line.bring()
+        return response
+
+
+def in_process(app: Any, line: Line | None = None) -> httpx2.AsyncBaseTransport:
     """A transport to an ASGI app in this process: the sandbox without a socket."""
-    return httpx2.ASGITransport(app=app)
+    return httpx2.ASGITransport(app=app) if line is None else _InProcess(app, line)
 
 
 def words_of(error: Exception) -> str:

@@ -1,0 +1,171 @@
+"""One seed, one run: the hours with their trouble, the quiet after them, and the verdict."""
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from zohosync.core.kinds import MAPPED
+from zohosync.simulate.arena import Arena
+from zohosync.simulate.happenings import HAPPENINGS, set_right
+from zohosync.simulate.oracles import Scene, Violation, judge
+from zohosync.simulate.world import World
+from zohosync.store.source import Source
+from zohosync.testing.virtual import VirtualClock
+from zohosync.testing.virtual import run as run_virtually
+
+ACTS_PER_HOUR = 30.0
+"""How busy the company is: about two hundred records change in four hours."""
+
+QUIET_DAYS = 3
+"""How long after the last fault a run may need until nothing moves by itself any more."""
+
+LINK_HORIZON_S = 30_000.0
+"""What is due within this time is waited for; an invoice that Zoho is to raise is looked for after
+one hour and after six, and then daily."""
+
+START = datetime(2026, 3, 10, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What came of a run; the same seed, hours, workers and profile give the same, byte for byte."""
+
+    seed: int
+    profile: str
+    hours: float
+    workers: int
+    trace: str
+    violations: tuple[Violation, ...]
+    records: dict[str, int]
+    calls: int
+    virtual_hours: float
+    faults: dict[str, int]
+    acts: int
+    lines: tuple[str, ...] = field(repr=False, default=())
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain values."""
+        told = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "lines"}
+        told["violations"] = [{"oracle": v.oracle, "what": v.what} for v in self.violations]
+        return told
+
+
+async def live(world: World, hours: float, workers: int) -> None:
+    """The hours with their trouble, and the quiet after them."""
+    async with world.tasks as tasks:
+        world.act(world.company.founding(world.clock.now()))
+        for _ in range(workers):
+            world.start()
+        business = tasks.create_task(_business(world, hours))
+        for at_s, name in world.troubles.events(hours):
+            await world.clock.sleep(at_s - world.clock.monotonic())
+            world.troubles.struck[name] += 1
+            world.note(f"trouble {name}")
+            tasks.create_task(HAPPENINGS[name](world))
+        await business
+        await set_right(world)
+        await _quiet(world)
+        world.over = True
+        for process in list(world.current):
+            world.retire(process)
+
+
+async def _business(world: World, hours: float) -> None:
+    end_s = hours * 3600
+    while True:
+        gap_s = -3600 / ACTS_PER_HOUR * math.log(1 - world.chance.random())
+        if world.clock.monotonic() + gap_s >= end_s:
+            break
+        await world.clock.sleep(gap_s)
+        world.act(world.company.act(world.clock.now()))
+    await world.clock.sleep(end_s - world.clock.monotonic())
+
+
+async def _quiet(world: World) -> None:
+    """Wait until nothing moves by itself any more."""
+    give_up = world.clock.monotonic() + QUIET_DAYS * 86_400
+    left: dict[str, Any] = {}
+    while world.clock.monotonic() < give_up:
+        await world.clock.sleep(120)
+        now = world.ground.database_now()
+        (left,) = world.overseer.rows(_LEFT, {"horizon_s": LINK_HORIZON_S, "now": now})
+        if not left["busy"]:
+            return
+        await world.clock.sleep(min(max(0.0, left["due_in_s"] or 0.0), 3_000.0))
+    world.bugs.append(Violation("quiet", f"not quiet after {QUIET_DAYS} days: {left}"))
+
+
+_LEFT = """
+select exists (select from zohosync.marks)
+    or exists (select from zohosync.records r where r.lease_until is not null
+                or (r.due_at is not null
+                    and r.due_at < %(now)s + make_interval(secs => %(horizon_s)s))) as busy,
+  (select extract(epoch from min(r.due_at) - %(now)s)::float8 from zohosync.records r
+    where r.lease_until is null and r.due_at is not null) as due_in_s
+"""
+
+
+async def _judged(world: World) -> list[Violation]:
+    database = await world.connected()
+    try:
+        source = await Source.open(
+            database, world.mapping, installation=world.installation(), marker_field=None,
+            time_zone=world.zone,
+        )  # fmt: skip
+        scene = Scene(
+            database=database, source=source, sandbox=world.sandbox,
+            org_id=world.sandbox.organization_id, excuse=world.company.excuse,
+            touched=world.touched, limits=world.limits,
+        )  # fmt: skip
+        return [*world.bugs, *await judge(scene)]
+    finally:
+        await database.close()
+
+
+def simulate(
+    arena: Arena, seed: int, *, hours: float = 4.0, workers: int = 2, profile: str = "all"
+) -> Report:
+    """Run one seed. Raises ValueError for an unknown profile."""
+
+    async def main() -> Report:
+        clock = VirtualClock(START + timedelta(hours=seed * 7 % 24))
+        world = World(seed, arena, profile, clock)
+        try:
+            await live(world, hours, workers)
+            virtual_hours = clock.monotonic() / 3600
+            violations = await _judged(world)
+            return _report(world, seed, hours, workers, profile, virtual_hours, violations)
+        finally:
+            world.close(arena)
+
+    return run_virtually(main)
+
+
+def _report(
+    world: World, seed: int, hours: float, workers: int, profile: str, virtual_hours: float,
+    violations: Iterable[Violation],
+) -> Report:  # fmt: skip
+    ledger = world.sandbox.ledger
+    lines = world.lines + [
+        f"{r.arrived_s:12.4f} call {r.operation} {r.path} {r.status} {r.code} {r.fault or ''}"
+        for r in ledger.requests
+    ]
+    for kind in MAPPED:
+        lines += [f"{kind} {sorted(row.items())}" for row in ledger.records(kind)]
+    statuses = world.overseer.rows(
+        "select status, count(*)::int as n from zohosync.records group by status order by status"
+    )
+    struck = world.troubles.struck + Counter(r.fault for r in ledger.requests if r.fault)
+    return Report(
+        seed=seed, profile=profile, hours=hours, workers=workers,
+        trace=hashlib.sha256("\n".join(lines).encode()).hexdigest(),
+        violations=tuple(violations),
+        records={row["status"]: row["n"] for row in statuses},
+        calls=len(ledger.requests), virtual_hours=round(virtual_hours, 2),
+        faults=dict(sorted(struck.items())), acts=sum("act " in line for line in world.lines),
+        lines=tuple(lines),
+    )  # fmt: skip

@@ -1,0 +1,170 @@
+"""A simulated company with its workers, its Zoho and its database: what happenings touch."""
+
+import asyncio
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from zohosync.clock import Chance
+from zohosync.core.governor import PLANS
+from zohosync.events import AttemptEnded, Event, Noted
+from zohosync.sandbox import GrantCode, Sandbox, SandboxLimits
+from zohosync.simulate.arena import Arena, settings_for
+from zohosync.simulate.company import MAPPING, Act, Company
+from zohosync.simulate.oracles import Violation
+from zohosync.simulate.process import Ground, Process
+from zohosync.simulate.troubles import Troubles
+from zohosync.store.database import Database
+from zohosync.store.tapped import Overseer
+from zohosync.testing.virtual import VirtualClock
+
+T = TypeVar("T")
+
+ZONES = ("Africa/Johannesburg", "Africa/Johannesburg", "America/New_York", "Pacific/Auckland")
+
+
+class World:
+    """A run under way: what the events of it touch."""
+
+    def __init__(self, seed: int, arena: Arena, profile: str, clock: VirtualClock) -> None:
+        """Nothing runs yet. Raises ValueError for an unknown profile."""
+        self.clock = clock
+        self.chance = _chance(seed, 1)
+        self.zone = ZONES[seed % len(ZONES)]
+        self.company = Company(_chance(seed, 2), self.zone)
+        self.troubles = Troubles(profile, _chance(seed, 3))
+        self.names = Counter[str]()
+        self.limits = PLANS["standard"]
+        self.sandbox = Sandbox(
+            clock=clock, chance=_chance(seed, 4), time_zone=self.zone,
+            limits=SandboxLimits(in_flight=5, per_day=1_000), faults=self.troubles.remote(),
+            grants=[GrantCode(f"again-{n}", life_s=1e9) for n in range(20)],
+        )  # fmt: skip
+        self.url, self.owner_url = arena.fresh()
+        self.overseer = Overseer(self.owner_url)
+        self.ground = Ground(
+            clock=clock, url=self.url, app=self.sandbox.app, overseer=self.overseer,
+            trouble=self.troubles, step=self._step, tell=self._tell,
+            database_skew_s=self.chance.integer(-15, 15),
+        )  # fmt: skip
+        self.base_mapping = MAPPING
+        self.mapping = dict(MAPPING)
+        self.refresh_token = self.sandbox.refresh_token
+        self.touched: dict[tuple[str, str], str] = {}
+        self.bugs: list[Violation] = []
+        self.lines: list[str] = []
+        self.attempts = 0
+        self.started = 0
+        self.foreign_calls = 0
+        self.current: list[Process] = []
+        self.over = False
+        self._seed = seed
+        self._temporary = tempfile.TemporaryDirectory(prefix="zohosync-simulation-")
+        self.tasks = asyncio.TaskGroup()
+        """Where everything that runs in the world belongs; entered by whoever lets it live."""
+
+    def chance_of(self, several: Sequence[T]) -> T:
+        """One of them."""
+        return several[self.chance.integer(0, len(several) - 1)]
+
+    def installation(self) -> str:
+        """The installation's name in the database."""
+        (row,) = self.overseer.rows("select installation from zohosync.installation")
+        return str(row["installation"])
+
+    def note(self, text: str) -> None:
+        """A line of the trace."""
+        self.lines.append(f"{self.clock.monotonic():12.4f} {text}")
+
+    def act(self, act: Act) -> None:
+        """The company's application changes its tables, in one transaction."""
+        self.note(f"act {act.name}")
+        self.overseer.transact(act.statements)
+        if self.chance.random() < 0.9:  # a wake-up may be lost
+            self.wake()
+
+    def wake(self) -> None:
+        """Let every worker look for work."""
+        for process in self.current:
+            process.wake()
+
+    def start(self) -> Process:
+        """Start a worker with the settings of now; it is replaced when it dies."""
+        self.started += 1
+        folder = Path(self._temporary.name, str(self.started))
+        settings = settings_for(
+            folder, self.mapping, self.sandbox, time_zone=self.zone, limits=self.limits,
+            refresh_token=self.refresh_token,
+        )  # fmt: skip
+        process = Process(
+            self.ground, f"w{self.started}", settings, _chance(self._seed, 100 + self.started)
+        )
+        process.skew_s = float(self.chance.integer(-40, 40))
+        self.current.append(process)
+        self.tasks.create_task(self._watch(process))
+        return process
+
+    async def _watch(self, process: Process) -> None:
+        self.note(f"{process.name} starts")
+        how = await process.live()
+        self.note(f"{process.name} {how}")
+        if how.startswith("crashed"):
+            self.bugs.append(Violation("bugs", f"{process.name} {how}"))
+        if process in self.current:  # else somebody has seen to it already
+            self.current.remove(process)
+            await self.clock.sleep(2 + 10 * self.chance.random())
+            if not self.over:
+                self.start()
+
+    def retire(self, process: Process) -> None:
+        """Ask a worker to stop; nobody takes its place."""
+        if process in self.current:
+            self.current.remove(process)
+            process.stop()
+
+    def restart_all(self) -> None:
+        """New workers with the settings of now beside the old, which then stop: an upgrade."""
+        old = list(self.current)
+        for process in old:
+            self.current.remove(process)
+            self.start()
+            self.tasks.create_task(self._stop_later(process))
+
+    async def _stop_later(self, process: Process) -> None:
+        await self.clock.sleep(5 + 100 * self.chance.random())
+        process.stop()
+
+    async def connected(self) -> Database:
+        """A connection of an operator's own, for a command; close it."""
+        return await Database.open(
+            self.owner_url, now=self.ground.database_now, turn=self.ground.turn
+        )
+
+    def _step(self, process: Process, label: str) -> None:
+        if self.troubles.at_step():
+            self.note(f"{process.name} dies at {label}")
+            process.kill()
+
+    def _tell(self, process: Process, event: Event) -> None:
+        match event:
+            case AttemptEnded():
+                self.attempts += 1
+                self.note(f"{process.name} {event.ref} {event.step}: {event.result}")
+            case Noted(message=message, level=level):
+                self.note(f"{process.name} {message}")
+                if level >= 40:
+                    self.bugs.append(Violation("bugs", message))
+            case _:
+                self.note(f"{process.name} {event}")
+
+    def close(self, arena: Arena) -> None:
+        """Tidy up."""
+        self.overseer.close()
+        self._temporary.cleanup()
+        arena.drop(self.url)
+
+
+def _chance(seed: int, part: int) -> Chance:
+    return Chance(seed * 1_000 + part)
