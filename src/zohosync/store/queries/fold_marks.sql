@@ -1,5 +1,6 @@
 -- Promise: each mark is folded into its record exactly once; never by a high-water id, since commits
---   land out of order. A mark raises version and priority; a record at rest becomes due, one with a
+--   land out of order. A mark raises version and priority (what rests in step takes the mark's priority,
+--   what is due for a child's sake keeps the child's); a record at rest becomes due, one with a
 --   back-off, a lease or an open intent keeps its time; one that is left to a person is looked at
 --   again. A TRUNCATE touches every record of its kind. Marks are the active organisation's: a worker
 --   of another one takes none.
@@ -38,7 +39,8 @@ with taken as (
     from named, base order by kind, key
   on conflict (org_id, kind, key) do update
      set version = r.version + excluded.version,
-         priority = case when r.version = r.synced_version then excluded.priority
+         priority = case when r.version = r.synced_version and r.due_at is null
+                         then excluded.priority
                          else greatest(r.priority, excluded.priority) end,
          marked_at = case when r.version = r.synced_version then excluded.marked_at
                           else r.marked_at end,
