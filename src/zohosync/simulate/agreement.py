@@ -36,8 +36,8 @@ class Books:
 
     `links` are our own records (`zohosync.records`): used to know which keys there ever were,
     and for what Zoho raises by itself; never to learn what is in Zoho. `touched` says what
-    people did by hand; what begins with "create" or "made" is theirs. `intents` are natural keys of writes
-    that may still be under way.
+    people did by hand; what begins with "create" or "made" is theirs. `intents` are natural keys
+    of writes that may still be under way.
     """
 
     wanted: Mapping[Ref, Desired]
@@ -182,7 +182,8 @@ def in_step(books: Books) -> Iterator[str]:
             continue
         if ready or ended:
             for name, here, there in _differences(books, desired, row):
-                yield f"{ref}: {name} is {_shown(here)} here and {_shown(there)} in Zoho"
+                stands = "" if _status(books, ref) == "synced" else f": {_said(books, ref)}"
+                yield f"{ref}: {name} is {_shown(here)} here and {_shown(there)} in Zoho{stands}"
 
 
 def _ready(books: Books, desired: Desired, place: int, fit: set[Ref]) -> bool:
@@ -206,6 +207,10 @@ def _awaited(books: Books, ref: Ref, desired: Desired) -> bool:
     record = books.links.get(ref) or {}
     waits = record.get("status") == "waiting" and record.get("due_at") is not None
     return desired.raised_by == "zoho" and waits
+
+
+def _status(books: Books, ref: Ref) -> str | None:
+    return (books.links.get(ref) or {}).get("status")
 
 
 def _said(books: Books, ref: Ref) -> str:

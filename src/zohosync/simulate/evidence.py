@@ -38,12 +38,12 @@ class Scene:
     """All that the judges are given at the end, after quiet.
 
     `touched` tells of each record in Zoho, by kind and id, what people did to it by hand; what
-    begins with "create" or "made" was made by them. `blocks_scripted` counts the blocks that the script or
-    other integrations caused, `blocked_at` those of them that no refused call began.
+    begins with "create" or "made" was made by them. `blocks_scripted` counts the blocks that the
+    script or other integrations caused, `blocked_at` those of them that no refused call began.
     `interruptions` are the instants at which a process was killed, frozen or thawed, the database
-    struck, or an operator paused or resumed, by the sandbox's clock, which the database's is
-    `database_skew_s` ahead of. `calls_left` counts our requests that left (None:
-    nobody counted), `processes` those ever started, `keys_named` the keys ever marked.
+    struck, or an operator paused or resumed, by the sandbox's clock; the database's is
+    `database_skew_s` ahead of that. `calls_left` counts our requests that left (None: nobody
+    counted), `processes` those ever started, `keys_named` the keys ever marked.
     """
 
     database: Database
