@@ -270,7 +270,7 @@ INVOICES = Kind(
     hint_for="child_invoice_id",
     lines="invoice_items",
     line_id="item_id",
-    always=("customer_id", "invoice_items"),
+    always=("customer_id", "invoice_items", "due_date"),  # a PUT without it sets it anew
     locked=MappingProxyType(
         {
             "*": frozenset({"customer_id", "invoice_number"}),

@@ -266,7 +266,7 @@ def _converge(kind: Kind, desired: Desired, wanted: Payload, claim: Claim) -> St
                     stuck[0],
                 )
             )
-        always = {name: wanted[name] for name in kind.always if name in wanted}
+        always = {name: wanted[name] for name in kind.always if wanted.get(name) is not None}
         fields = {**always, **{n: "" if v is None else v for n, v in changes.items()}}
         if kind.lines in fields:
             fields[kind.lines] = with_line_ids(kind, fields[kind.lines], claim.hints)

@@ -150,18 +150,15 @@ class Worker:
         async with asyncio.TaskGroup() as tasks:
             while not stop.is_set():
                 try:
-                    took = await self._take(tasks)
+                    nap_s = 0.0 if await self._take(tasks) else await self._nap_s()
                 except DatabaseError as error:
                     self._tell(Noted(f"the database: {error}", logging.WARNING))
-                    took, nap_s = 0, self._settings.poll_s
-                else:
-                    nap_s = 0.0 if took else await self._nap_s()
+                    nap_s = self._settings.poll_s
                 if self._free() <= 0:
                     nap_s = self._settings.poll_s  # an attempt that ends wakes us earlier
                 if nap_s:
                     await self._nap(nap_s, stop)
             self._gate.close()  # what still waits for leave is given back unspent
-        await self._records.release()
 
     async def _take(self, tasks: asyncio.TaskGroup) -> int:
         """Fold marks, claim for the free slots, read rows and parents, start the attempts."""

@@ -64,14 +64,19 @@ async def live(world: World, hours: float, workers: int) -> None:
         for at_s, name in world.troubles.events(hours):
             await world.clock.sleep(at_s - world.clock.monotonic())
             world.troubles.struck[name] += 1
-            world.note(f"trouble {name}")
-            tasks.create_task(HAPPENINGS[name](world))
+            tasks.create_task(_happen(world, name))
         await business
         await set_right(world)
         await _quiet(world)
         world.over = True
         for process in list(world.current):
             world.retire(process)
+
+
+async def _happen(world: World, name: str) -> None:
+    world.interrupted(name)
+    await HAPPENINGS[name](world)
+    world.interrupted(f"{name} is over")
 
 
 async def _business(world: World, hours: float) -> None:
@@ -109,6 +114,15 @@ select exists (select from zohosync.marks)
 """
 
 
+def _blocks(world: World) -> int:
+    """How many blocks were none of our doing: scripted, or others had used up the minute."""
+    ledger = world.sandbox.ledger
+    if world.foreign_calls:
+        return ledger.blocks
+    scripted = [r for r in ledger.requests if r.fault == "rate_limit" and r.code in (43, 44)]
+    return len(scripted)
+
+
 async def _judged(world: World) -> list[Violation]:
     database = await world.connected()
     try:
@@ -120,6 +134,9 @@ async def _judged(world: World) -> list[Violation]:
             database=database, source=source, sandbox=world.sandbox,
             org_id=world.sandbox.organization_id, excuse=world.company.excuse,
             touched=world.touched, limits=world.limits,
+            blocks_scripted=_blocks(world), interruptions=sorted(world.interruptions),
+            attempts_ended=world.attempts, calls_left=world.calls_left, processes=world.started + 1,
+            database_skew_s=world.ground.database_skew_s,
         )  # fmt: skip
         return [*world.bugs, *await judge(scene)]
     finally:

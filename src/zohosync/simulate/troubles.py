@@ -1,7 +1,7 @@
 """What can go wrong in a simulation: every fault by name, how often, and in which profiles."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -120,6 +120,7 @@ class Troubles:
         self.rates = rates_of(profile)
         self.struck: Counter[str] = Counter()
         self.active = True
+        self.on_strike: Callable[[str], None] = lambda _name: None
         self.refusal: str | None = None
         self.disk_full = False
         self._chance = chance
@@ -161,6 +162,7 @@ class Troubles:
         for name in self._by_place[place] if names is None else names:
             if name in self.rates and self._chance.random() < self.rates[name]:
                 self.struck[name] += 1
+                self.on_strike(name)
                 return name
         return None
 

@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -56,6 +57,9 @@ class World:
         self.bugs: list[Violation] = []
         self.lines: list[str] = []
         self.attempts = 0
+        self.calls_left = 0
+        self.interruptions: list[datetime] = []
+        self.troubles.on_strike = self.interrupted
         self.started = 0
         self.foreign_calls = 0
         self.current: list[Process] = []
@@ -73,6 +77,11 @@ class World:
         """The installation's name in the database."""
         (row,) = self.overseer.rows("select installation from zohosync.installation")
         return str(row["installation"])
+
+    def interrupted(self, name: str) -> None:
+        """Something struck: who was at work may be late, and that is no fault of theirs."""
+        self.note(f"trouble {name}")
+        self.interruptions.append(self.clock.now())
 
     def note(self, text: str) -> None:
         """A line of the trace."""
@@ -143,6 +152,7 @@ class World:
         )
 
     def _step(self, process: Process, label: str) -> None:
+        self.calls_left += label == "call: sent"
         if self.troubles.at_step():
             self.note(f"{process.name} dies at {label}")
             process.kill()
