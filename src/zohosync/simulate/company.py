@@ -126,7 +126,8 @@ class Company:
 
         Of a row whose parent is excused nothing is said here.
         """
-        row: Any = getattr(self._picture, _SHELVES[kind]).get(int(key) if kind in _COUNTED else key)
+        shelf: Mapping[Any, Any] = getattr(self._picture, _SHELVES.get(kind, ""), {})
+        row: Any = shelf.get(int(key) if kind in _COUNTED and key.isdecimal() else key)
         if row is None:
             return None
         if row.wrong or row.excused:
