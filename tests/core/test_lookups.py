@@ -86,8 +86,19 @@ def test_a_marker_counts_in_its_custom_field_or_in_the_notes() -> None:
     assert verified(uncertain("customers"), seen("customers"), marker_field="Ours").zoho_id == "z9"
 
 
-def test_an_invoice_of_ours_with_another_total_is_for_a_person_with_its_id() -> None:
+def test_an_invoice_with_our_lines_and_another_total_is_linked_and_not_opened() -> None:
     settlement = verified(uncertain("invoices"), seen("invoices", total=Decimal("115.01")))
+    assert (settlement.status, settlement.zoho_id) == (Status.FAILED, "z9")
+    assert (settlement.due_in_s, settlement.intent) == (None, IntentAfter.CLOSE)
+    assert settlement.problem is not None
+    assert "115.01 in Zoho" in settlement.problem.message
+    assert "invoice_items" not in (settlement.payload or {})  # the mended row is sent as a whole
+
+
+def test_an_invoice_of_our_number_with_other_lines_and_total_is_for_a_person_with_its_id() -> None:
+    lines = [{"name": "Something else", "price": Decimal(1), "quantity": 1}]
+    found = seen("invoices", total=Decimal("115.01"), invoice_items=lines)
+    settlement = verified(uncertain("invoices"), found)
     assert (settlement.result, settlement.due_in_s) == ("undecided", None)
     assert settlement.problem is not None
     assert "z9" in settlement.problem.message

@@ -79,7 +79,8 @@ class Kind:
     Zoho raised (found within `near_days`, by a row that has `near_required`); `always` are sent
     with every update because a PUT demands them; `locked` names, per state in Zoho (`*` = any),
     the fields that may not change; `lines` is the list that a PUT replaces, whose items keep their
-    `line_id`; `link_only` records are found in Zoho, never made.
+    `line_id` and are the same when their `line_identity` is; `link_only` records are found in
+    Zoho, never made.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Kind:
     hints: tuple[str, ...] = ()
     hint_for: str | None = None
     lines: str | None = None
+    line_identity: tuple[str, ...] = ()
     line_id: str = ""
     money: tuple[str, ...] = ()
     dates: tuple[str, ...] = ()
@@ -269,6 +271,7 @@ INVOICES = Kind(
     near_days=1,
     hint_for="child_invoice_id",
     lines="invoice_items",
+    line_identity=("name", "price", "quantity", "tax_id"),
     line_id="item_id",
     always=("customer_id", "invoice_items", "due_date"),  # a PUT without it sets it anew
     locked=MappingProxyType(

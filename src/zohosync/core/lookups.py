@@ -18,7 +18,7 @@ from zohosync.core.records import (
     same,
 )
 from zohosync.core.replies import Found
-from zohosync.core.settlement import IntentAfter, Scene, Settlement, look_again_s
+from zohosync.core.settlement import IntentAfter, Scene, Settlement, look_again_s, unequal
 
 
 def ours(kind: Kind, step: Find, candidate: Candidate, scene: Scene) -> bool:
@@ -81,6 +81,25 @@ def _adopted(step: Find, candidate: Candidate, claim: Claim) -> Settlement:
     )
 
 
+def _lines_equal(kind: Kind, step: Find, candidate: Candidate) -> bool:
+    """Whether every line is as it was sent: then it is ours, whatever we reckoned it came to."""
+    sent, seen = (fields.get(kind.lines or "") for fields in (step.expected, candidate.fields))
+    if not isinstance(sent, list) or not isinstance(seen, list) or len(sent) != len(seen) != 0:
+        return False
+    return all(
+        same(line.get(name), shown.get(name))
+        for line, shown in zip(sent, seen, strict=True)
+        for name in kind.line_identity
+    )
+
+
+def _adopted_unequal(step: Find, candidate: Candidate, claim: Claim) -> Settlement:
+    """It is ours, and comes to another total than the row says: linked, and not opened."""
+    kind = KINDS[claim.ref.kind]
+    found = _adopted(step, candidate, claim)
+    return unequal(kind, found, step.expected, step.total, candidate.fields.get("total"))
+
+
 def _owner(candidate: Candidate, claim: Claim, scene: Scene) -> Ref | None:
     """The other record that a found one is linked to already, if there is one."""
     owner = scene.taken.get(candidate.zoho_id)
@@ -111,6 +130,8 @@ def _verified(step: Find, reply: Found, claim: Claim, scene: Scene) -> Settlemen
     sent = [name for name in kind.identity if name != "total"]
     alike = [found for found in reply.candidates if sent and _equal(sent, step, found)]
     alike = [found for found in alike if _owner(found, claim, scene) is None]
+    if len(alike) == 1 and _lines_equal(kind, step, alike[0]):
+        return _adopted_unequal(step, alike[0], claim)
     if alike and not intent.duplicate:
         return _undecided(alike, "its natural key is there, but not all of it is ours", claim)
     if not reply.complete:

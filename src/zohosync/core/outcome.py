@@ -45,7 +45,7 @@ from zohosync.core.replies import (
     Unreachable,
     Unusable,
 )
-from zohosync.core.settlement import IntentAfter, Scene, Settlement, look_again_s
+from zohosync.core.settlement import IntentAfter, Scene, Settlement, look_again_s, unequal
 
 DUPLICATE_CODES = frozenset({"1001", "3062", "13011"})
 """Codes that say a name or number is taken (docs/zoho.md: measured on sister products)."""
@@ -244,17 +244,7 @@ def _accepted(step: Create | Update | Transition, reply: Accepted, claim: Claim)
     total = reply.fields.get("total")
     if step.total is None or total is None or same(step.total, total):
         return done
-    problem = Problem(
-        ErrorClass.VALIDATION,
-        f"the total is {step.total} here and {total} in Zoho: it was not opened; "
-        "mend lines, tax or adjustment",
-        field="total",
-    )
-    fixed = kind.locked.get("*", frozenset()) | kind.locked.get(remote_state, frozenset())
-    kept = {name: value for name, value in step.wanted.items() if name in fixed}
-    return replace(
-        done, status=Status.FAILED, result="failed", due_in_s=None, payload=kept, problem=problem
-    )
+    return unequal(kind, done, step.wanted, step.total, total)
 
 
 def _rest(more: bool) -> Status:

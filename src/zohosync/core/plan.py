@@ -267,7 +267,7 @@ def _converge(kind: Kind, desired: Desired, wanted: Payload, claim: Claim) -> St
                 )
             )
         always = {name: wanted[name] for name in kind.always if wanted.get(name) is not None}
-        fields = {**always, **{n: "" if v is None else v for n, v in changes.items()}}
+        fields = {**always, **{name: _emptied(kind, name, changes[name]) for name in changes}}
         if kind.lines in fields:
             fields[kind.lines] = with_line_ids(kind, fields[kind.lines], claim.hints)
         return Update(claim.zoho_id, fields, wanted, desired.total, more=move is not None)
@@ -275,6 +275,24 @@ def _converge(kind: Kind, desired: Desired, wanted: Payload, claim: Claim) -> St
         operation, state = move
         return Transition(claim.zoho_id, operation, state, more=state != there)
     return Nothing()
+
+
+def _emptied(kind: Kind, name: str, value: Any) -> Any:
+    """A changed value as a PUT says it: what is empty here is emptied there, not left as it is.
+
+    The parts of an address, too; but a price that is not named any more is the plan's own again.
+    """
+    match value:
+        case None:
+            return ""
+        case Mapping():
+            return {
+                part: _emptied(kind, f"{name}.{part}", inner)
+                for part, inner in value.items()
+                if inner is not None or f"{name}.{part}" not in kind.money
+            }
+        case _:
+            return value
 
 
 LINE_IDS = "line_ids"

@@ -1,13 +1,14 @@
 """What an attempt leaves behind: the value that is written when it ends."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from zohosync.core.kinds import Kind
 from zohosync.core.plan import Policy
-from zohosync.core.records import Payload, Problem, Ref, Status
+from zohosync.core.records import ErrorClass, Payload, Problem, Ref, Status
 
 
 class IntentAfter(StrEnum):
@@ -43,6 +44,27 @@ class Settlement:
     gone: bool | None = None
     suspect: Ref | None = None
     checked: bool = False
+
+
+def unequal(kind: Kind, done: Settlement, wanted: Payload, here: Any, there: Any) -> Settlement:
+    """The end of an attempt after which Zoho has the record, with another total than the row's.
+
+    It goes no further by itself. Of its fields only those that cannot change any more are taken
+    for known, so that the mended row is sent as a whole and its total compared again.
+    """
+    problem = Problem(
+        ErrorClass.VALIDATION,
+        f"the total is {here} here and {there} in Zoho: it was not opened; "
+        "mend lines, tax or adjustment",
+        field="total",
+    )
+    fixed = kind.locked.get("*", frozenset()) | kind.locked.get(
+        done.remote_state or "", frozenset()
+    )
+    kept = {name: value for name, value in wanted.items() if name in fixed}
+    return replace(
+        done, status=Status.FAILED, result="failed", due_in_s=None, payload=kept, problem=problem
+    )
 
 
 LOOK_AGAIN_S, LOOK_AGAIN_CAP_S = 60.0, 3_600.0

@@ -205,6 +205,7 @@ class Wire:
                 answer = Answer(504, HTML_PAGE, {"content-type": "text/html"})
         finally:
             self.limiter.leave()
+            entry.left_s = self.clock.monotonic()
         entry.status = answer.status if answer.content is not None else 0
         self.ledger.rate_limit_hits += entry.status == 429
         await send_answer(answer, scope, receive, send)

@@ -79,6 +79,7 @@ class Request:
     fault: str | None = None
     body: Any = None
     reply: Any = None
+    left_s: float | None = None
 
 
 @dataclass(slots=True)

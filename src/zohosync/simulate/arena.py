@@ -50,7 +50,7 @@ do $$ declare t record; begin
   loop execute format('create policy simulated on zohosync.%I to {ROLE} using (true)', t.relname);
   end loop;
 end $$;
-"""
+"""  # noqa: S608
 
 
 class Arena:

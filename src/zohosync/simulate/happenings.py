@@ -228,7 +228,7 @@ async def _mapping_empty(world: World) -> None:
     """A mapping returns nothing for a while."""
     kind = world.chance_of(list(MAPPED))
     whole = world.mapping[kind]
-    world.mapping[kind] = f"select * from ({whole}) as m where false"
+    world.mapping[kind] = f"select * from ({whole}) as m where false"  # noqa: S608
     world.restart_all()
     await world.clock.sleep(120)
     await sweep(world)

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -32,7 +32,7 @@ START = datetime(2026, 3, 10, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of a run; the same seed, hours, workers and profile give the same, byte for byte."""
+    """What came of a run: the same seed, hours, workers and profile give the same, always."""
 
     seed: int
     profile: str
@@ -68,7 +68,7 @@ async def live(world: World, hours: float, workers: int) -> None:
         await business
         await set_right(world)
         await _quiet(world)
-        world.over = True
+        world.over, world.quiet_at = True, world.clock.monotonic()
         for process in list(world.current):
             world.retire(process)
 
@@ -153,19 +153,15 @@ def simulate(
         world = World(seed, arena, profile, clock)
         try:
             await live(world, hours, workers)
-            virtual_hours = clock.monotonic() / 3600
-            violations = await _judged(world)
-            return _report(world, seed, hours, workers, profile, virtual_hours, violations)
+            asked = {"seed": seed, "hours": hours, "workers": workers, "profile": profile}
+            return _report(world, asked, await _judged(world))
         finally:
             world.close(arena)
 
     return run_virtually(main)
 
 
-def _report(
-    world: World, seed: int, hours: float, workers: int, profile: str, virtual_hours: float,
-    violations: Iterable[Violation],
-) -> Report:  # fmt: skip
+def _report(world: World, asked: Mapping[str, Any], violations: Iterable[Violation]) -> Report:
     ledger = world.sandbox.ledger
     lines = world.lines + [
         f"{r.arrived_s:12.4f} call {r.operation} {r.path} {r.status} {r.code} {r.fault or ''}"
@@ -178,11 +174,11 @@ def _report(
     )
     struck = world.troubles.struck + Counter(r.fault for r in ledger.requests if r.fault)
     return Report(
-        seed=seed, profile=profile, hours=hours, workers=workers,
+        **asked, virtual_hours=round(world.quiet_at / 3600, 2),
         trace=hashlib.sha256("\n".join(lines).encode()).hexdigest(),
         violations=tuple(violations),
         records={row["status"]: row["n"] for row in statuses},
-        calls=len(ledger.requests), virtual_hours=round(virtual_hours, 2),
+        calls=len(ledger.requests),
         faults=dict(sorted(struck.items())), acts=sum("act " in line for line in world.lines),
         lines=tuple(lines),
     )  # fmt: skip

@@ -64,6 +64,7 @@ class World:
         self.foreign_calls = 0
         self.current: list[Process] = []
         self.over = False
+        self.quiet_at = 0.0
         self._seed = seed
         self._temporary = tempfile.TemporaryDirectory(prefix="zohosync-simulation-")
         self.tasks = asyncio.TaskGroup()
