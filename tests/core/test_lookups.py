@@ -186,7 +186,7 @@ def test_a_changed_record_is_verified_by_reading_it_field_by_field() -> None:
     sent = {"display_name": "Ada", "phone": "1", "website": ""}
     held = linked("customers", intent=intent("update", sent))
     before = held.payload or {}
-    happened = verified(held, seen("customers", phone="1"))
+    happened = verified(held, seen("customers", phone="1", website=""))
     assert (happened.status, happened.result) == (Status.PENDING, "adopted")
     assert happened.payload == {**before, **sent}  # the rest of it stays known
     for missing in ({}, {"phone": "2"}, {"phone": None}):
@@ -209,6 +209,16 @@ def test_a_change_that_zoho_may_have_written_otherwise_is_made_anew_or_taken_bac
     back = planned(wanted("customers", phone=None), known)
     assert isinstance(back, Update)
     assert back.fields["phone"] == ""
+
+
+def test_a_field_that_zoho_does_not_show_is_sent_once_more_even_when_it_was_emptied() -> None:
+    held = linked("invoices", intent=intent("update", {"terms": ""}))
+    held = replace(held, payload={**(held.payload or {}), "terms": "net"})
+    late = verified(held, seen("invoices"), now=after(FIRST))
+    assert late.result == "absent"
+    again = planned(wanted("invoices", terms=None), settled(held, late, None, after(FIRST)))
+    assert isinstance(again, Update)
+    assert again.fields["terms"] == ""
 
 
 def test_an_update_whose_total_came_out_otherwise_did_not_happen() -> None:

@@ -20,6 +20,9 @@ from zohosync.core.records import (
 from zohosync.core.replies import Found
 from zohosync.core.settlement import IntentAfter, Scene, Settlement, look_again_s, unequal
 
+UNKNOWN = {"unknown": True}
+"""Stands for what a field holds in Zoho where nobody can tell: no wanted value equals it."""
+
 
 def ours(kind: Kind, step: Find, candidate: Candidate, scene: Scene) -> bool:
     """Whether a found record is, beyond doubt, the one that we wrote: exact, on our side."""
@@ -175,14 +178,15 @@ def _verified_change(step: Find, reply: Found, claim: Claim, scene: Scene) -> Se
     else:
         totals = step.total is None or same(step.total, seen.get("total"))
         happened = totals and all(
-            same(value, seen.get(name)) for name, value in step.expected.items()
+            name in seen and same(value, seen[name]) for name, value in step.expected.items()
         )
         # What a PUT of lines did is not told from its list: it is sent once more.
         happened = happened and kind.lines not in step.expected
-        # What was to change is from now on what Zoho shows of it, for it may have changed.
+        # What was to change is from now on what Zoho shows of it, for it may have changed; what it
+        # does not show (an invoice's terms, for one) nobody knows: that is sent once more.
         sent = without_line_ids(kind, step.expected)
         changed = differing(sent, known)
-        payload = {**known, **(sent if happened else {name: seen.get(name) for name in changed})}
+        payload = {**known, **(sent if happened else {n: seen.get(n, UNKNOWN) for n in changed})}
     if happened:
         return Settlement(Status.PENDING, "adopted", 0.0, payload=payload, remote_state=state)
     left = scene.policy.first_absent_s - (scene.now - intent.deadline).total_seconds()
