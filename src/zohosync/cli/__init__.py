@@ -37,7 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 VERBS = (
-    ("try", play.demo), ("try", play.sandbox),
+    ("try", play.demo), ("try", play.sandbox), ("try", play.simulate),
     ("set up", prepare.init), ("set up", prepare.login), ("set up", prepare.migrate),
     ("set up", prepare.check),
     ("run", work.run), ("run", work.backfill), ("run", work.retry), ("run", work.pause),

@@ -1,12 +1,14 @@
-"""The verbs that need nothing of yours: demo and sandbox."""
+"""The verbs that need nothing of yours: demo, sandbox and simulate."""
 
 import asyncio
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zohosync.cli.screen import (
+    FAILED,
     HERE,
     INTERRUPTED,
     OK,
@@ -19,6 +21,7 @@ from zohosync.cli.screen import (
 
 if TYPE_CHECKING:
     from zohosync.sandbox import Sandbox
+    from zohosync.simulate.run import Report
 
 
 def demo(
@@ -56,6 +59,81 @@ def sandbox(  # noqa: PLR0917 - options are not positional on a command line
     """
     screen = Screen(json)
     return asyncio.run(_sandbox(screen, project, host=host, port=port, plan=limits, seed=seed))
+
+
+def simulate(  # noqa: PLR0917 - options are not positional on a command line
+    project: ProjectDir = HERE,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="The same one makes the same run; any without.")
+    ] = None,
+    hours: Annotated[float, typer.Option(min=0.1, max=72.0, help="Virtual hours of trouble.")] = 4,
+    workers: Annotated[int, typer.Option(min=1, max=8, help="Worker processes.")] = 2,
+    faults: Annotated[
+        str, typer.Option(help="What goes wrong: all, calm, a family, or one fault by its name.")
+    ] = "all",
+    trace: Annotated[
+        Path | None, typer.Option(help="A file for all that happened, line by line.")
+    ] = None,
+    json: AsJson = False,
+) -> int:
+    """Live through bad days in seconds, in virtual time; every promise is judged at the end.
+
+    A made-up company, production's own engine, a real Postgres of its own and a pretend Zoho.
+    """
+    from zohosync.clock import Chance, SystemClock
+    from zohosync.errors import SettingsError
+    from zohosync.simulate.arena import Arena
+    from zohosync.simulate.run import simulate as run
+    from zohosync.simulate.troubles import rates_of
+
+    del project
+    screen = Screen(json)
+    try:
+        rates_of(faults)
+    except ValueError as error:
+        raise SettingsError(f"--faults: {error}") from None
+    if trace is not None and not trace.resolve().parent.is_dir():
+        raise SettingsError("There is no such folder for the trace", place=str(trace))
+    seed = Chance().integer(1, 999_999) if seed is None else seed
+    screen.line(f"Seed {seed}: {workers} workers for {hours:g} virtual hours, faults: {faults}.")
+    clock = SystemClock()
+    with (
+        tempfile.TemporaryDirectory(prefix="zohosync-simulate-") as folder,
+        screen.progress("virtual minutes") as meter,
+    ):
+        Path(folder).chmod(0o711)  # where root runs it, the server runs as somebody else
+        total = round(hours * 60)
+        with Arena(Path(folder, "postgres")) as arena:
+            began = clock.monotonic()
+            report = run(
+                arena, seed, hours=hours, workers=workers, profile=faults,
+                watch=lambda done: meter(round(done * 60), total, about=total),
+            )  # fmt: skip
+            seconds = clock.monotonic() - began
+    if trace is not None:
+        trace.write_text("\n".join(report.lines) + "\n", encoding="utf-8")
+    _tell_of(screen, report, seconds)
+    screen.result(report.as_json())
+    return FAILED if report.violations else OK
+
+
+def _tell_of(screen: Screen, report: "Report", seconds: float) -> None:
+    screen.table(("fault", "times"), list(report.faults.items()))
+    standing = ", ".join(f"{count} {status}" for status, count in report.records.items())
+    screen.line(
+        f"{report.virtual_hours:g} virtual hours in {seconds:.1f} s, the quiet at the end included: "
+        f"{report.acts} changes by the company, {report.calls} calls; records: {standing}."
+    )
+    screen.line(f"Trace {report.trace[:16]}: the same seed gives the same.")
+    for violation in report.violations:
+        screen.line(f"Broken promise ({violation.oracle}): {violation.what}", style="red")
+    again = f"zohosync simulate --seed {report.seed} --hours {report.hours:g}"
+    again += f" --workers {report.workers} --faults {report.profile}"
+    if report.violations:
+        screen.next_step(f"{again} --trace FILE tells how it came to that")
+    else:
+        screen.line("Every promise was kept.", style="green")
+        screen.next_step(f"zohosync simulate --seed {report.seed + 1}")
 
 
 async def _sandbox(

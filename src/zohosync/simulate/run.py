@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -87,6 +87,7 @@ async def _business(world: World, hours: float) -> None:
             break
         await world.clock.sleep(gap_s)
         world.act(world.company.act(world.clock.now()))
+        world.watch(world.clock.monotonic() / 3600)
     await world.clock.sleep(end_s - world.clock.monotonic())
 
 
@@ -144,13 +145,20 @@ async def _judged(world: World) -> list[Violation]:
 
 
 def simulate(
-    arena: Arena, seed: int, *, hours: float = 4.0, workers: int = 2, profile: str = "all"
+    arena: Arena,
+    seed: int,
+    *,
+    hours: float = 4.0,
+    workers: int = 2,
+    profile: str = "all",
+    watch: Callable[[float], None] = lambda _hours: None,
 ) -> Report:
-    """Run one seed. Raises ValueError for an unknown profile."""
+    """Run one seed; `watch` is told the virtual hours so far. Raises ValueError for its profile."""
 
     async def main() -> Report:
         clock = VirtualClock(START + timedelta(hours=seed * 7 % 24))
         world = World(seed, arena, profile, clock)
+        world.watch = watch
         try:
             await live(world, hours, workers)
             asked = {"seed": seed, "hours": hours, "workers": workers, "profile": profile}

@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -65,6 +65,7 @@ class World:
         self.current: list[Process] = []
         self.over = False
         self.quiet_at = 0.0
+        self.watch: Callable[[float], None] = lambda _hours: None
         self._seed = seed
         self._temporary = tempfile.TemporaryDirectory(prefix="zohosync-simulation-")
         self.tasks = asyncio.TaskGroup()
