@@ -213,6 +213,17 @@ def test_a_killed_server_comes_back_and_no_acknowledged_commit_is_lost(
     assert acknowledged <= len(kept) <= acknowledged + 1  # the last one may have just not been told
 
 
+@pytest.mark.parametrize("how", [signal.SIGQUIT, signal.SIGKILL])
+def test_a_server_that_died_is_started_again_by_the_reaper_that_it_had(
+    root: Path, people: People, how: signal.Signals
+) -> None:
+    people.holder(root)
+    reaper, pid = reaper_pid(root), server_pid(root)
+    os.kill(pid, how)
+    eventually(lambda: Home(root).postmaster_pid() not in {None, pid} and Home(root).answers())
+    assert reaper_pid(root) == reaper
+
+
 def test_when_all_are_killed_the_next_one_finds_everything(root: Path, people: People) -> None:
     holder = people.holder(root)
     with psycopg.connect(EmbeddedPostgres(root).url()) as link:

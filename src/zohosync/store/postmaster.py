@@ -160,14 +160,15 @@ class Postmaster:
 
     def ensure(self) -> None:
         """Bring the server up and return once it answers; right after any kill -9, too."""
-        began = time.monotonic()
+        began, launched = time.monotonic(), False
         while not self._home.answers():
             waited_s = time.monotonic() - began
             if self._pid() is None:
-                if self._child is not None:
+                if launched:  # a server that had served and died is no failed start
                     self._judge_exit(waited_s)
                 self._forget_stranger()
                 self._launch()
+                launched = True
             elif self._lost_its_socket():
                 self.stop()
             elif waited_s > ENSURE_S:
@@ -377,11 +378,10 @@ class Postmaster:
 
 
 def _is_alive(pid: int) -> bool:
-    with contextlib.suppress(PermissionError):  # somebody else's, and alive
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return isinstance(error, PermissionError)  # somebody else's, and alive
     return True
 
 
