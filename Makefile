@@ -10,7 +10,7 @@ ARGS  ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test core check bench ci lock clean
+.PHONY: help demo test core check bench sim soak ci lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,8 +18,8 @@ help: ## list the targets
 demo: $(READY) ## sync a sample book into a pretend Zoho, with trouble on the way (ends by itself)
 	$(BIN)/zohosync demo $(ARGS)
 
-test: $(READY) ## run every test (ARGS="-k lease" chooses some)
-	$(BIN)/python -m pytest -n $(N) --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(READY) ## run every test but the simulator's long ones (ARGS="-k lease" chooses some)
+	$(BIN)/python -m pytest -n $(N) --dist loadfile --no-loadscope-reorder -m "not sim" $(ARGS)
 
 core: $(READY) ## run the tests of the decisions only: pure, a few seconds
 	$(BIN)/python -m pytest tests/core $(ARGS)
@@ -33,7 +33,13 @@ check: $(READY) ## lint, format, types and import layers
 bench: $(READY) ## measure, each figure beside its baseline
 	$(BIN)/python -m benchmarks $(ARGS)
 
-ci: check test ## what .ci/run calls: check, then test
+sim: $(READY) ## simulated bad days, every crash point, and each guard switched off (3 minutes)
+	$(BIN)/python -m pytest tests/sim -n $(N) -m sim $(ARGS)
+
+soak: $(READY) ## simulate for as long as asked (ARGS="--minutes 60 --days 5"), over all profiles
+	$(BIN)/python tests/sim/soak.py $(ARGS)
+
+ci: check test sim ## what .ci/run calls: check, then every test
 
 lock: ## rewrite the hashed requirement files (needs uv; ARGS=--upgrade moves versions)
 	@command -v $(UV) >/dev/null || { echo "lock needs uv: pip install uv"; exit 1; }

@@ -19,6 +19,31 @@ from zohosync.store.embedded import EmbeddedPostgres
 from zohosync.store.migrate import migrate
 
 TEMPLATE = "zohosync_template"
+COUNTED = ("crash points", "virtual hours", "faults")
+"""What tests count and a run tells in the end."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell what was counted, and which guards were switched off and who noticed."""
+    told = [
+        found
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for found in report.user_properties
+    ]
+    totals = {name: sum(value for key, value in told if key == name) for name in COUNTED}
+    guards = [value for key, value in told if key == "guard"]
+    if guards:
+        terminalreporter.section(f"{len(guards)} guards switched off, one at a time")
+        terminalreporter.write_line("\n".join(sorted(guards)))
+    if any(totals.values()):
+        terminalreporter.section("simulated")
+        terminalreporter.write_line(
+            ", ".join(f"{total:,.10g} {name}" for name, total in totals.items() if total)
+        )
+
+
 # Virtual time: what Database.open(…, now=…) says is the time; without it, the real one.
 CURRENT_TIME = """
 create or replace function zohosync.current_time() returns timestamptz

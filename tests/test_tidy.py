@@ -14,14 +14,16 @@ QUERIES = SRC / "store" / "queries"
 MIGRATIONS = SRC / "store" / "migrations"
 
 # docs/architecture.md, "Size". Raising a number needs a page in docs/decisions/.
-MODULES_MAX = {"product": 52, "sandbox": 5, "dashboard": 4, "testing and demo": 8}
+MODULES_MAX = {
+    "product": 52, "sandbox": 5, "dashboard": 4, "testing and demo": 8, "simulate": 14,
+}  # fmt: skip
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
 
 KINDS = frozenset({"products", "plans", "customers", "subscriptions", "invoices", "payments"})
 KIND_WORDS = KINDS | {kind.removesuffix("s") for kind in KINDS}
 # A kind is data: only these may know one by name.
-KIND_HOMES = ("core/kinds.py", "zoho/wire.py", "sandbox/", "demo/", "testing/")
+KIND_HOMES = ("core/kinds.py", "zoho/wire.py", "sandbox/", "demo/", "simulate/", "testing/")
 
 BANNED_WORDS = re.compile(r"^(manager|handler|processor|helper|util)s?$")
 # Addresses that may stand in the tree. Everything else is somebody's registry or workplace.

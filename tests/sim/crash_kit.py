@@ -16,6 +16,7 @@ from zohosync.simulate.arena import WORK, Arena, settings_for
 from zohosync.simulate.company import MAPPING
 from zohosync.simulate.oracles import Scene, Violation, judge
 from zohosync.simulate.process import Ground, Process
+from zohosync.store.database import Database
 from zohosync.store.source import Source
 from zohosync.store.tapped import Overseer
 from zohosync.testing.virtual import VirtualClock, run
@@ -201,8 +202,6 @@ async def _each_point(room: Room, operation: Operation, only: int | None) -> Non
 
 
 async def _judged(room: Room, owner_url: str) -> list[Violation]:
-    from zohosync.store.database import Database
-
     ground = room.ground
     reading = await Database.open(owner_url, now=ground.database_now, turn=ground.turn)
     (row,) = room.overseer.rows("select installation from zohosync.installation")

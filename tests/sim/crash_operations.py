@@ -25,16 +25,20 @@ def plan(n: int) -> Statements:
 
 def person(n: int) -> Statements:
     return (
-        f"insert into people values ('c{n}', 'Person {n}', 'person{n}@example.com', '1', 'Road {n}',"
-        " 'Town', 'real', false, null)",
+        (
+            f"insert into people values ('c{n}', 'Person {n}', 'person{n}@example.com', '1', 'Road {n}',"
+            " 'Town', 'real', false, null)"
+        ),
     )
 
 
 def bill(n: int, status: str = "sent", *, number: int = 0, owner: int | None = None) -> Statements:
     key = n * 10 + number
     return (
-        f"insert into bills values ({key}, 'c{n if owner is None else owner}', null, 'B-{key}',"
-        f" 'adjustment', '{DAY}', '2026-12-20', '{LINES}', 15, 115.00, '{status}', null)",
+        (
+            f"insert into bills values ({key}, 'c{n if owner is None else owner}', null, 'B-{key}',"
+            f" 'adjustment', '{DAY}', '2026-12-20', '{LINES}', 15, 115.00, '{status}', null)"
+        ),
     )
 
 
@@ -44,17 +48,21 @@ def service(n: int) -> Statements:
 
 def recurring(n: int) -> Statements:
     return (
-        f"insert into bills values ({n * 10 + 9}, 'c{n}', 's{n}', 'R-{n}', 'recurring', '{DAY}',"
-        ' \'2026-12-20\', \'[{"name": "Plan 1", "quantity": 1, "unit_price": 50.00}]\', 15, 57.50,'
-        " 'sent', null)",
+        (
+            f"insert into bills values ({n * 10 + 9}, 'c{n}', 's{n}', 'R-{n}', 'recurring', '{DAY}',"
+            ' \'2026-12-20\', \'[{"name": "Plan 1", "quantity": 1, "unit_price": 50.00}]\', 15, 57.50,'
+            " 'sent', null)"
+        ),
     )
 
 
 def receipt(n: int, *bills: int, amount: str = "115.00") -> Statements:
     total = f"{len(bills)} * {amount}"
     return (
-        f"insert into receipts values ({n}, 'c{n}', {total}, '{DAY} 10:00+00', 'REF-{n}', 'eft',"
-        " 'completed', 'thanks')",
+        (
+            f"insert into receipts values ({n}, 'c{n}', {total}, '{DAY} 10:00+00', 'REF-{n}', 'eft',"
+            " 'completed', 'thanks')"
+        ),
         *(f"insert into receipt_parts values ({n}, {key}, {amount})" for key in bills),
     )
 

@@ -121,7 +121,7 @@ def _tell_of(screen: Screen, report: "Report", seconds: float) -> None:
     screen.table(("fault", "times"), list(report.faults.items()))
     standing = ", ".join(f"{count} {status}" for status, count in report.records.items())
     screen.line(
-        f"{report.virtual_hours:g} virtual hours in {seconds:.1f} s, the quiet at the end included: "
+        f"{report.virtual_hours:g} virtual hours in {seconds:.1f} s, the quiet included: "
         f"{report.acts} changes by the company, {report.calls} calls; records: {standing}."
     )
     screen.line(f"Trace {report.trace[:16]}: the same seed gives the same.")

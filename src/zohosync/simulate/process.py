@@ -126,7 +126,8 @@ class Process:
         except asyncio.CancelledError:
             if not self.dead or self._main is None:
                 raise
-            self._main.uncancel()
+            if self._main.cancelling():
+                self._main.uncancel()
             return "killed"
         except ZohosyncError as error:
             return f"ended: {error.what}"
@@ -168,8 +169,8 @@ class Process:
         if not self.dead:
             self.dead = True
             self._thaw.set()
-            if self._main is not None:
-                self._main.cancel()
+            if self._main is not None and self._main is not asyncio.current_task():
+                self._main.cancel()  # whoever dies at a step of its own raises there
 
     def stop(self) -> None:
         """Ask it to stop, as SIGTERM does."""

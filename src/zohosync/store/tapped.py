@@ -106,7 +106,7 @@ async def dial(address: Address, tap: Tap) -> tuple[Connection, bool]:
         made.tap = tap
         made._autocommit = True  # noqa: SLF001
         made._adapters = type(TYPES)(TYPES)  # noqa: SLF001
-        made.prepare_threshold = None
+        made.prepare_threshold = 2
         made.row_factory = cast("Any", dict_row)
         return made
 
