@@ -81,7 +81,7 @@ COMMON: dict[str, Any] = {
     "error_field": None, "error_message": None, "succeeded": True, "absent": False, "attempt": 1,
     "checked": False, "duration_ms": 9, "entity_type": "customer", "intent_state": "closed",
     "log_status": "success", "request": None, "response": None, "result": "created",
-    "step": "create", "installation": "x",
+    "step": "create", "installation": "x", "looked": False,
     "calls": '[{"place": 0, "door": "api", "lane": 5, "kind": "customers", "key": "500",'
     ' "lease_epoch": 7, "operation": "x", "method": "POST", "path": "/", "writes": true}]',
 }  # fmt: skip

@@ -79,7 +79,7 @@ CHANGES: tuple[Change, ...] = (
     _settled(_S.PENDING, "the parent landed in the same moment", "woken"),
     _settled(
         _S.PENDING,
-        "its row changed meanwhile",
+        "its row changed meanwhile, or a child was told that Zoho lacks it",
         "unchanged created updated moved linked adopted failed skipped",
     ),
     _settled(_S.RETRYING, "it failed in a way that may pass; after a pause", "retrying"),

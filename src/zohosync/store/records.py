@@ -233,6 +233,7 @@ class Records:
             "identity": None if note.identity is None or other else _json(note.identity),
             "gone": settlement.gone,
             "checked": settlement.checked,
+            "looked": settlement.checked or (claim.check and claim.intent is None),
             "keep_intent": settlement.intent is not IntentAfter.CLOSE,
             "intent_state": _INTENT_STATES[settlement.intent],
             "absent": settlement.intent is IntentAfter.ABSENT,

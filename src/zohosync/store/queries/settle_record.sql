@@ -1,7 +1,7 @@
 -- Promise: the end of an attempt, what is known now of its open intent, and its row in the log, all
 --   written only while the lease is still ours (epoch); a mark that came in between leaves the record
---   pending, as does a doubt that is not looked into yet (to_check). The calls logged are those that
---   left under its lease. No row when the lease was lost.
+--   pending, as does a doubt that this attempt did not look into (to_check). The calls logged are
+--   those that left under its lease. No row when the lease was lost.
 -- Locks: the record, then the intent's journal row.
 -- Index: records_pkey, api_calls_pkey, api_calls_record.
 with held as materialized (
@@ -21,10 +21,12 @@ with held as materialized (
   update zohosync.records r
      set status = case when r.version > %(version)s and %(status)s in ('synced', 'failed', 'skipped')
                        then 'pending'
-                       when r.to_check and not %(checked)s and %(status)s in ('synced', 'skipped')
+                       when r.to_check and not %(looked)s
+                         and %(status)s in ('synced', 'failed', 'skipped')
                        then 'pending' else %(status)s end,
          due_at = case
-           when r.to_check and not %(checked)s and %(status)s in ('synced', 'skipped')
+           when r.to_check and not %(looked)s
+             and %(status)s in ('synced', 'failed', 'skipped', 'waiting')
              then zohosync.current_time()
            when r.version > %(version)s and %(status)s = 'synced' and r.priority < 10
              then zohosync.current_time() + %(debounce)s
