@@ -296,6 +296,47 @@ def test_several_that_fit_are_decided_by_the_reply_to_the_create_or_by_a_person(
     assert open_question.zoho_id is None
 
 
+def test_an_invoice_that_zoho_raised_for_another_subscription_is_not_free() -> None:
+    own, other = Ref("subscriptions", "1"), Ref("subscriptions", "2")
+    child, theirs = candidate("i1", CHILD), candidate("i2", CHILD)
+    promised = {"i1": frozenset({own}), "i2": frozenset({other})}
+    waits = looked(theirs, candidate("i1", {**CHILD, "total": 1}), hint="i1", promised=promised)
+    assert (waits.status, waits.zoho_id, waits.due_in_s) == (Status.WAITING, None, 3_600)
+    assert looked(child, theirs, hint="i1", promised=promised).zoho_id == "i1"
+    assert looked(child, theirs, promised=promised).zoho_id == "i1"  # the reply came meanwhile
+    next_month = candidate("i3", CHILD)  # nobody's hint: found by the list
+    assert looked(theirs, next_month, hint="i1", promised=promised).zoho_id == "i3"
+    both = {"i2": frozenset({own, other})}  # one invoice for two of them
+    assert looked(theirs, promised=both).zoho_id == "i2"
+
+
+def test_a_link_comes_before_a_promise() -> None:
+    child = candidate("i1", CHILD)
+    promised = {"i1": frozenset({Ref("subscriptions", "1")})}
+    linked_by = {"i1": Ref("invoices", "7")}
+    assert looked(child, hint="i1", promised=promised, taken=linked_by).status is Status.WAITING
+    linked_by = {"i1": Ref("invoices", "1")}
+    assert looked(child, hint="i1", promised=promised, taken=linked_by).zoho_id == "i1"
+
+
+def test_a_row_that_names_no_subscription_may_have_the_invoice_of_any() -> None:
+    held = claim("invoices")
+    step = planned(wanted("invoices", raised_by="zoho"), held)
+    promised = {"i2": frozenset({Ref("subscriptions", "2")})}
+    reply = Found((candidate("i2", CHILD),))
+    assert judged(step, reply, held, promised=promised).zoho_id == "i2"
+
+
+def test_what_is_ours_or_what_the_mapping_names_is_linked_whoever_was_promised_it() -> None:
+    promised = {"z9": frozenset({Ref("subscriptions", "2")})}
+    made = verified(uncertain("invoices"), seen("invoices"), promised=promised)
+    assert (made.result, made.zoho_id) == ("adopted", "z9")
+    held = claim("invoices")
+    step = planned(wanted("invoices", zoho_id="z9", **RAISED), held, policy=LIVE_POLICY)
+    named = judged(step, Found((seen("invoices"),)), held, promised=promised)
+    assert (named.result, named.zoho_id) == ("linked", "z9")
+
+
 def test_a_list_that_was_not_read_to_its_end_links_only_what_was_named() -> None:
     again = looked(candidate("i1", CHILD), complete=False, looks=3)
     assert (again.status, again.due_in_s, again.looks) == (Status.RETRYING, 60.0, 3)

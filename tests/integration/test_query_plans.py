@@ -23,7 +23,7 @@ insert into zohosync.organizations (org_id, data_center, mode, time_zone, active
 values ('1', 'us', 'sandbox', 'Africa/Johannesburg', true, '{payments}'),
        ('2', 'us', 'sandbox', 'UTC', false, '{}');
 insert into zohosync.records (org_id, kind, key, version, synced_version, status, priority, due_at,
-  lease_until, lease_worker, lease_epoch, zoho_id, intent_id, waiting_kind, waiting_key,
+  lease_until, lease_worker, lease_epoch, zoho_id, hints, intent_id, waiting_kind, waiting_key,
   error_class, error_message)
 select '1', (array['customers', 'invoices', 'payments', 'subscriptions'])[1 + n % 4], n, 2, 2,
        s.status, (array[10, 5, 1, 0])[1 + n % 7 % 4],
@@ -31,6 +31,7 @@ select '1', (array['customers', 'invoices', 'payments', 'subscriptions'])[1 + n 
             when s.status = 'retrying' then clock_timestamp() + interval '1 hour' end,
        case when s.status = 'syncing' then clock_timestamp() + (n % 9 - 4) * interval '1 min' end,
        case when s.status = 'syncing' then 'w1' end, 7, 'z' || n,
+       case when n % 4 = 3 then jsonb_build_object('child_invoice_id', 'z' || n - 2) else '{}' end,
        case when n % 1000 < 3 then n end,
        case when s.status = 'waiting' then 'customers' end,
        case when s.status = 'waiting' then (n - n % 4)::text end,
@@ -98,7 +99,7 @@ SMALL = ("organizations", "workers", "watches", "migrations", "installation", "t
 PAGES = {
     "claim_records": 400, "fold_marks": 400, "next_due": 60, "view_journal": 300,
     "settle_record": 150, "wake_children": 150, "park_parent": 60, "look_at_parent": 20,
-    "read_parents": 20, "taken_ids": 20, "open_calls": 250, "finish_calls": 40,
+    "read_parents": 20, "taken_ids": 20, "promised_ids": 20, "open_calls": 250, "finish_calls": 40,
     "extend_leases": 60, "rescue_records": 1_500, "lock_organization": 10,
     "touch_organization": 20, "beat": 20,
 }  # fmt: skip

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from zohosync.core.governor import PLANS
-from zohosync.core.kinds import MAPPED
+from zohosync.core.kinds import KINDS, MAPPED
 from zohosync.core.records import Claim, Ref, Status
 from zohosync.core.settlement import IntentAfter, Settlement
 from zohosync.errors import DatabaseError, LeaseLostError
-from zohosync.store.database import Database
+from zohosync.store.database import Database, query_text
 from zohosync.store.organizations import pause_kinds, register_organization
 from zohosync.store.records import AttemptNote, Records
 
@@ -195,6 +195,28 @@ async def test_a_child_that_needs_an_open_invoice_sleeps_until_it_is_open(
     opened = Settlement(Status.SYNCED, "converttoopen", remote_state="open")
     await records.settle(again, opened, NOTE)
     assert [claim.ref for claim in await records.claim(10)] == [payment.ref]
+
+
+async def test_what_a_reply_named_as_a_child_is_promised_to_that_record_and_not_linked(
+    any_database: Database, records: Records
+) -> None:
+    for key in ("7", "8"):
+        await mark(any_database, "subscriptions", key)
+        done = Settlement(
+            Status.SYNCED, "created", zoho_id=f"z{key}", hints={"child_invoice_id": "i" + key}
+        )
+        await records.settle(await claim_one(records), done, NOTE)
+    ids = ["i7", "i8", "i9", "z7"]
+    seven, eight = (frozenset({Ref("subscriptions", key)}) for key in ("7", "8"))
+    assert await records.promised("invoices", ids) == {"i7": seven, "i8": eight}
+    assert await records.promised("customers", ids) == await records.promised("invoices", []) == {}
+    assert await records.taken("invoices", ids) == {}
+
+
+def test_every_hint_that_promises_a_child_is_asked_for() -> None:
+    hints = {kind.hint_for for kind in KINDS.values() if kind.hint_for}
+    assert hints
+    assert all(f"'{hint}'" in query_text("promised_ids") for hint in hints)
 
 
 async def test_what_a_silent_worker_held_is_taken_over_and_its_epoch_is_spent(

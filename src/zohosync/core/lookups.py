@@ -109,6 +109,17 @@ def _owner(candidate: Candidate, claim: Claim, scene: Scene) -> Ref | None:
     return None if owner == claim.ref else owner
 
 
+def _is_anothers(step: Find, candidate: Candidate, scene: Scene) -> bool:
+    """Whether a reply named it as the child of another record than the one that the row names.
+
+    A promise is no link: it says something to a row that names such a parent, and nothing to one
+    that names none. That nobody was promised it says nothing at all: replies name first children.
+    """
+    kinds = {parent.kind for parent in step.parents}
+    promised = {to for to in scene.promised.get(candidate.zoho_id, ()) if to.kind in kinds}
+    return bool(promised) and promised.isdisjoint(step.parents)
+
+
 def _conflict(candidate: Candidate, owner: Ref, claim: Claim) -> Settlement:
     kind = KINDS[claim.ref.kind]
     problem = Problem(
@@ -227,7 +238,9 @@ def _linked(step: Find, reply: Found, claim: Claim, scene: Scene) -> Settlement:
     matches = [
         found
         for found in reply.candidates
-        if _near(kind, step, found) and _owner(found, claim, scene) is None
+        if _near(kind, step, found)
+        and _owner(found, claim, scene) is None
+        and not _is_anothers(step, found, scene)
     ]
     hinted = [found for found in matches if found.zoho_id == step.hint]
     if hinted:

@@ -74,7 +74,11 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Find:
-    """Look the record up in Zoho: by id where it is known, else by its natural key."""
+    """Look the record up in Zoho: by id where it is known, else by its natural key.
+
+    Of a record that Zoho makes, `hint` is the id that a parent's reply named, and `parents` are
+    the records that its row names.
+    """
 
     purpose: Purpose
     expected: Payload
@@ -82,6 +86,7 @@ class Find:
     zoho_id: str | None = None
     hint: str | None = None
     state: str | None = None
+    parents: tuple[Ref, ...] = ()
     calls: ClassVar[bool] = True
 
 
@@ -240,7 +245,8 @@ def _appear(
         views = (parents[slot.parent] for slot in desired.slots if slot.parent in parents)
         hints = (view.hints.get(kind.hint_for) for view in views) if kind.hint_for else iter(())
         hint = next((str(found) for found in hints if found), None)
-        return Find(Purpose.LINK, wanted, desired.total, hint=hint)
+        named = tuple(dict.fromkeys(slot.parent for slot in desired.slots))
+        return Find(Purpose.LINK, wanted, desired.total, hint=hint, parents=named)
     more = desired.state != kind.states.initial
     named = tuple(dict.fromkeys(slot.parent for slot in desired.slots if slot.path))
     return Create(without_nothing(wanted), wanted, desired.total, more, named)

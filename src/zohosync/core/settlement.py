@@ -83,8 +83,9 @@ def look_again_s(times: int) -> float:
 class Scene:
     """What judging needs besides step and reply.
 
-    `taken` names the record that each found Zoho id is already linked to; `roll` is a number in
-    [0, 1) for jitter; `down` says that the organisation is down, so attempts are given back.
+    `taken` names the record that each found Zoho id is already linked to; `promised` the records
+    as whose child a reply named it, linked or not; `roll` is a number in [0, 1) for jitter; `down`
+    says that the organisation is down, so attempts are given back.
     """
 
     now: datetime
@@ -94,3 +95,4 @@ class Scene:
     roll: float = 0.5
     down: bool = False
     taken: Mapping[str, Ref] = field(default_factory=dict)
+    promised: Mapping[str, frozenset[Ref]] = field(default_factory=dict)

@@ -12,7 +12,17 @@ from zohosync.core.governor import DOWN_AFTER, too_many_missing
 from zohosync.core.kinds import KINDS
 from zohosync.core.mapping import identity_of
 from zohosync.core.outcome import judge
-from zohosync.core.plan import Create, Find, Policy, Transition, Update, plan, planned_operation
+from zohosync.core.plan import (
+    Create,
+    Find,
+    Policy,
+    Purpose,
+    Step,
+    Transition,
+    Update,
+    plan,
+    planned_operation,
+)
 from zohosync.core.records import (
     LIVE,
     Claim,
@@ -95,7 +105,7 @@ class Worker:
         reply: Reply | None = None
         if isinstance(step, Create | Update | Transition | Find):
             reply = await self._remote.perform(step, claim, lane_of(claim.priority))
-        scene = await self._scene(claim, reply, started)
+        scene = await self._scene(claim, step, reply, started)
         settlement = judge(step, reply, claim, scene)
         note = AttemptNote(
             step=planned_operation(step),
@@ -129,11 +139,14 @@ class Worker:
         except DatabaseError as error:
             self._tell(Noted(f"{ref} was not written back: {error}", logging.WARNING))
 
-    async def _scene(self, claim: Claim, reply: Reply | None, started: float) -> Scene:
+    async def _scene(self, claim: Claim, step: Step, reply: Reply | None, started: float) -> Scene:
         taken: dict[str, Ref] = {}
+        promised: dict[str, frozenset[Ref]] = {}
         if isinstance(reply, Found):
             ids = [candidate.zoho_id for candidate in reply.candidates]
             taken = await self._records.taken(claim.ref.kind, ids)
+            if isinstance(step, Find) and step.purpose is Purpose.LINK:
+                promised = await self._records.promised(claim.ref.kind, ids)
         elapsed = timedelta(seconds=self._clock.monotonic() - started)
         return Scene(
             now=claim.claimed_at + elapsed,
@@ -143,6 +156,7 @@ class Worker:
             roll=self._chance.random(),
             down=self._gate.down,
             taken=taken,
+            promised=promised,
         )
 
     async def run(self, stop: asyncio.Event) -> None:

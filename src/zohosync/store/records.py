@@ -142,6 +142,19 @@ class Records:
         )
         return {row["zoho_id"]: Ref(kind, row["key"]) for row in rows}
 
+    async def promised(self, kind: str, zoho_ids: Sequence[str]) -> dict[str, frozenset[Ref]]:
+        """Which of these Zoho ids a reply named as a child, and the records it was named to."""
+        if not zoho_ids or KINDS[kind].hint_for is None:
+            return {}
+        rows = await self._database.fetch(
+            "promised_ids", org_id=self._org_id, zoho_ids=list(zoho_ids)
+        )
+        found: dict[str, frozenset[Ref]] = {}
+        for row in rows:
+            to = Ref(row["kind"], row["key"])
+            found[row["zoho_id"]] = found.get(row["zoho_id"], frozenset()) | {to}
+        return found
+
     async def settle(self, claim: Claim, settlement: Settlement, note: AttemptNote) -> Settled:
         """Write the end of an attempt, its log row and its children's wake-up as one.
 
