@@ -26,7 +26,8 @@ ROLE = "zohosync_worker"
 _SERVER = """
 alter system set autovacuum = off; alter system set jit = off;
 alter system set max_parallel_workers_per_gather = 0;
-alter system set enable_sort = on; select pg_reload_conf()
+alter system set synchronous_commit = off; alter system set full_page_writes = off;
+alter system set track_counts = off; select pg_reload_conf()
 """
 _TIME = """
 create or replace function zohosync.current_time() returns timestamptz

@@ -4,7 +4,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 import simplejson
@@ -50,6 +50,21 @@ class Address:
     def __repr__(self) -> str:
         """Without the password."""
         return f"Address({self.shown})"
+
+
+Dial = Callable[[Address], Awaitable[tuple[Connection, bool]]]
+
+
+class Turn(Protocol):
+    """Who may hold a connection: asyncio.Semaphore, or a simulation's own."""
+
+    async def acquire(self) -> object:
+        """Wait for it."""
+        ...
+
+    def release(self) -> None:
+        """Give it back."""
+        ...
 
 
 def read_address(url: str) -> Address:

@@ -7,12 +7,12 @@ between; what a direct connection allows is used only where `connect` found one.
 import asyncio
 import functools
 import select
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from importlib.resources import files
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 import psycopg
@@ -23,7 +23,9 @@ from zohosync.store.connection import (
     GUARDS,
     Address,
     Connection,
+    Dial,
     Row,
+    Turn,
     connect,
     failure,
     jsonb,
@@ -33,19 +35,6 @@ from zohosync.store.connection import (
 __all__ = ["Database", "Row", "Transaction", "jsonb", "query_text"]
 
 Params = Mapping[str, Any]
-Dial = Callable[[Address], Awaitable[tuple[Connection, bool]]]
-
-
-class Turn(Protocol):
-    """Who may hold a connection: asyncio.Semaphore, or a simulation's own."""
-
-    async def acquire(self) -> object:
-        """Wait for it."""
-        ...
-
-    def release(self) -> None:
-        """Give it back."""
-        ...
 
 
 @functools.cache
@@ -71,12 +60,13 @@ class Transaction:
     `query` is the name of a file in queries/, parameters go by name. All raise DatabaseError.
     """
 
-    __slots__ = ("_address", "_link", "committing")
+    __slots__ = ("_address", "_first", "_link", "committing")
 
-    def __init__(self, link: Connection, address: Address) -> None:
-        """Built by Database.transaction only."""
+    def __init__(self, link: Connection, address: Address, first: bytes = b"") -> None:
+        """Built by Database.transaction only; `first` goes ahead of the first statement."""
         self._link = link
         self._address = address
+        self._first = first
         self.committing = False
 
     async def fetch(self, query: str, /, **params: Any) -> list[Row]:
@@ -135,6 +125,8 @@ class Transaction:
         self.committing = last
         try:
             async with self._link.pipeline():
+                if self._first:
+                    await self._link.execute(self._first)
                 cursors = [await self._link.execute(_query(name), params) for name, params in calls]
                 if last:
                     await self._link.execute(b"commit")
@@ -152,7 +144,11 @@ class Transaction:
 
     async def _run(self, text: bytes, params: Params | None, what: str) -> psycopg.AsyncCursor[Row]:
         try:
-            return await self._link.execute(text, params)
+            if not self._first:
+                return await self._link.execute(text, params)
+            async with self._link.pipeline():
+                await self._link.execute(self._first)
+                return await self._link.execute(text, params)
         except psycopg.Error as error:
             raise failure(error, what, self._address) from error
 
@@ -315,11 +311,14 @@ class _Scope:
         parts = [] if self._alone else [*self._begin]
         if not self._direct and not self._alone:
             parts += [f"set local {name} = '{value}'" for name, value in GUARDS.items()]
+        first = b""
         if links.now is not None:
             instant, local = links.now().isoformat(), str(not self._alone).lower()
-            if not self._alone or links.told.get(self._link) != instant:
-                parts.append(f"select set_config('zohosync.now', '{instant}', {local})")
-            if self._alone:
+            telling = f"select set_config('zohosync.now', '{instant}', {local})"
+            if not self._alone:
+                parts.append(telling)
+            elif links.told.get(self._link) != instant:
+                first = telling.encode()
                 links.told[self._link] = instant
         if parts:
             try:
@@ -330,7 +329,7 @@ class _Scope:
                 if isinstance(error, psycopg.Error):
                     raise failure(error, "BEGIN", links.address) from error
                 raise
-        self._transaction = Transaction(self._link, links.address)
+        self._transaction = Transaction(self._link, links.address, first)
         return self._transaction
 
     async def __aexit__(
