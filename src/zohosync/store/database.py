@@ -50,8 +50,7 @@ def query_text(name: str) -> str:
 def query_names() -> dict[bytes, str]:
     """The name of each query by its text as it is sent."""
     paths = files("zohosync.store").joinpath("queries").iterdir()
-    names = (path.name.removesuffix(".sql") for path in paths)
-    return {_query(name): name for name in sorted(names)}
+    return {_query(name): name for name in sorted(p.name.removesuffix(".sql") for p in paths)}
 
 
 class Transaction:
