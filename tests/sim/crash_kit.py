@@ -211,7 +211,7 @@ async def _judged(room: Room, owner_url: str) -> list[Violation]:
     scene: Any = Scene(
         database=reading, source=source, sandbox=room.sandbox,
         org_id=room.sandbox.organization_id, excuse=lambda _kind, _key: None, touched={},
-        limits=PLANS["unlimited"],
+        limits=PLANS["unlimited"], processes=room.started,
     )  # fmt: skip
     try:
         return await judge(scene)
