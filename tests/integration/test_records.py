@@ -132,50 +132,6 @@ async def test_a_waiting_child_makes_its_unknown_parent_a_record_and_as_urgent(
     assert [claim.ref for claim in await records.claim(10)] == [child.ref]
 
 
-async def test_a_parent_that_is_looked_up_for_a_live_child_stays_as_urgent_whatever_marks_come(
-    any_database: Database, records: Records
-) -> None:
-    await mark(any_database, "customers", "1")
-    parent = await claim_one(records)
-    land = Settlement(Status.SYNCED, "created", zoho_id="9001", remote_state="active")
-    await records.settle(parent, land, NOTE)
-    await mark(any_database, "invoices", "7", priority=10)
-    child = await claim_one(records)
-    orphaned = Settlement(
-        Status.WAITING, "orphaned", waiting_on=parent.ref, suspect=parent.ref, attempts=1
-    )
-    await records.settle(child, orphaned, NOTE)
-    await mark(any_database, "customers", "1", priority=0)  # a sweep comes by
-    again = await claim_one(records)
-    assert (again.ref, again.priority) == (parent.ref, 10)
-
-
-@pytest.mark.parametrize("status", [Status.FAILED, Status.WAITING])
-async def test_a_parent_that_comes_into_doubt_during_its_own_attempt_is_looked_up_at_once(
-    any_database: Database, records: Records, status: Status
-) -> None:
-    await mark(any_database, "invoices", "1")
-    parent = await claim_one(records)
-    land = Settlement(Status.SYNCED, "created", zoho_id="9001", remote_state="open")
-    await records.settle(parent, land, NOTE)
-    await mark(any_database, "invoices", "1", priority=10)
-    under_way = await claim_one(records)
-    await mark(any_database, "payments", "7")
-    child = await claim_one(records)
-    orphaned = Settlement(
-        Status.WAITING, "orphaned", waiting_on=parent.ref, suspect=parent.ref, attempts=1
-    )
-    await records.settle(child, orphaned, NOTE)
-    other = Ref("customers", "1") if status is Status.WAITING else None
-    ends = Settlement(status, str(status), waiting_on=other, attempts=1)
-    await records.settle(under_way, ends, NOTE)
-    claims = {claim.ref: claim for claim in await records.claim(10)}
-    assert claims[parent.ref].check
-    fails = Settlement(Status.FAILED, "failed", attempts=1)
-    settled = await records.settle(claims[parent.ref], fails, NOTE)  # the look-up itself failed
-    assert settled.status is Status.FAILED
-
-
 async def test_a_child_that_needs_an_open_invoice_sleeps_until_it_is_open(
     any_database: Database, records: Records
 ) -> None:

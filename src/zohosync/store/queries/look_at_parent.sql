@@ -2,7 +2,7 @@
 -- Locks: the parent FOR SHARE: its own settling waits, and then wakes us.
 -- Index: records_pkey.
 select p.kind, p.key, p.zoho_id, p.remote_state, p.status, p.hints,
-       coalesce(p.status = 'failed' and p.error_class = 'not_found', false) as missing
+       coalesce(p.error_class = 'not_found', false) as missing
   from zohosync.records p
  where p.org_id = %(org_id)s and p.kind = %(parent_kind)s and p.key = %(parent_key)s
    for share
