@@ -15,6 +15,7 @@ from core.builders import (
     intent,
     linked,
     marker_of,
+    payload_of,
     planned,
     wanted,
 )
@@ -312,6 +313,31 @@ def test_lines_are_sent_whole_with_the_ids_that_they_have() -> None:
     )
     assert isinstance(fewer, Update)
     assert [line["item_id"] for line in fewer.fields["invoice_items"]] == ["l1"]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"terms": "Thirty days"},
+        {"payment_terms": 14},
+        {"invoice_items": [{"name": "Line", "price": Decimal(90), "quantity": 1}]},
+    ],
+)
+def test_an_update_of_an_invoice_repeats_the_due_date_which_zoho_else_sets_anew(
+    edit: dict[str, Any],
+) -> None:
+    was = linked("invoices", payload=payload_of("invoices", due_date="2026-02-01"))
+    step = planned(wanted("invoices", due_date="2026-02-01", **edit), was)
+    assert isinstance(step, Update)
+    assert step.fields["due_date"] == "2026-02-01"
+    assert step.fields.keys() >= edit.keys()
+
+
+@pytest.mark.parametrize("empty", [{}, {"due_date": None}])
+def test_an_update_names_no_due_date_where_there_never_was_one(empty: dict[str, Any]) -> None:
+    step = planned(wanted("invoices", notes="Thanks", **empty), linked("invoices"))
+    assert isinstance(step, Update)
+    assert step.fields.keys() == {"customer_id", "invoice_items", "notes"}
 
 
 def test_what_zoho_raises_is_found_and_then_left_alone() -> None:
