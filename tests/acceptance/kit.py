@@ -157,7 +157,8 @@ class Shop:
 
     async def alive(self, count: int) -> None:
         """Return once so many workers have said that they are there."""
-        await self.until(f"(select count(*) from zohosync.workers) >= {count}")
+        there = f"(select count(*) from zohosync.workers) >= {count}"
+        await self.until(there, within_s=120)  # a busy machine is slow to start them
 
     async def stop(self, worker: Process, *, within_s: float = 30.0) -> int:
         """Stop a worker as an init system does; returns its exit code."""
