@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from importlib.resources import files
 from typing import Any, Protocol
 
 from zohosync.bootstrap import House, open_service
@@ -15,7 +16,7 @@ from zohosync.errors import ZohosyncError
 from zohosync.events import Event
 from zohosync.settings import Settings
 from zohosync.store.connection import Address, Connection
-from zohosync.store.database import Database, query_names
+from zohosync.store.database import Database, query_text
 from zohosync.store.tapped import Overseer, dial
 from zohosync.testing.virtual import VirtualClock
 from zohosync.zoho.door import in_process
@@ -308,7 +309,9 @@ def label(statement: bytes) -> str:
 
 def _names() -> dict[bytes, str]:
     if not _NAMES:
-        _NAMES.update(query_names())
+        paths = files("zohosync.store").joinpath("queries").iterdir()
+        for name in sorted(path.name.removesuffix(".sql") for path in paths):
+            _NAMES[query_text(name).encode()] = name
     return _NAMES
 
 

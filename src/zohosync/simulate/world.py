@@ -125,7 +125,7 @@ class World:
             self.bugs.append(Violation("bugs", f"{process.name} {how}"))
         if process in self.current:  # else somebody has seen to it already
             self.current.remove(process)
-            await self.clock.sleep(2 + 10 * self.chance.random())
+            await self.clock.sleep(5 + 25 * self.chance.random())
             if not self.over:
                 self.start()
 

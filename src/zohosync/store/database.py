@@ -35,6 +35,7 @@ from zohosync.store.connection import (
 __all__ = ["Database", "Row", "Transaction", "jsonb", "query_text"]
 
 Params = Mapping[str, Any]
+BEGIN = "begin isolation level read committed"
 
 
 @functools.cache
@@ -45,12 +46,6 @@ def _query(name: str) -> bytes:
 def query_text(name: str) -> str:
     """The text of queries/<name>.sql, as it is sent."""
     return _query(name).decode()
-
-
-def query_names() -> dict[bytes, str]:
-    """The name of each query by its text as it is sent."""
-    paths = files("zohosync.store").joinpath("queries").iterdir()
-    return {_query(name): name for name in sorted(p.name.removesuffix(".sql") for p in paths)}
 
 
 class Transaction:
@@ -199,17 +194,20 @@ class Database:
         read_only: bool = False,
         statement_timeout_s: float | None = None,
         row_security_off: bool = False,
+        time_zone: str | None = None,
     ) -> AbstractAsyncContextManager[Transaction, None]:
         """`async with database.transaction() as t:` one transaction, READ COMMITTED.
 
         Waiting for a lock and idling inside are limited to 2 s each. `row_security_off` makes a
         read that policies would filter an error. Transactions do not nest.
         """
-        begin = [f"begin isolation level read committed read {'only' if read_only else 'write'}"]
+        begin = [f"{BEGIN} read {'only' if read_only else 'write'}"]
         if row_security_off:
             begin.append("set local row_security = off")
         if statement_timeout_s is not None:
             begin.append(f"set local statement_timeout = {int(statement_timeout_s * 1000)}")
+        if time_zone is not None:  # a name that ZoneInfo knows: no quote in it
+            begin.append(f"set local time zone '{time_zone}'")
         return _Scope(self._links, begin)
 
     async def fetch(self, query: str, /, **params: Any) -> list[Row]:
@@ -299,7 +297,7 @@ class _Scope:
     ) -> None:
         """`alone`: one statement only, which a direct connection runs without BEGIN and COMMIT."""
         self._links = links
-        self._begin = begin or ["begin isolation level read committed read write"]
+        self._begin = begin or [f"{BEGIN} read write"]
         self._alone = alone
 
     async def __aenter__(self) -> Transaction:

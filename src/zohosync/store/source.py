@@ -170,7 +170,6 @@ class Source:
 
     async def _rows(self, kind: str, keys: Sequence[str]) -> list[dict[str, Any]]:
         async with self._reading() as transaction:
-            await self._set_zone(transaction)
             return await transaction.fetch_sql(
                 keyed_read(self._mappings[kind]), {"keys": list(keys)}
             )
@@ -180,7 +179,6 @@ class Source:
     ) -> AsyncGenerator[list[dict[str, Any]], None]:
         """Every row of a mapping, a batch at a time; raises DatabaseError when unreadable."""
         async with self._reading(limit_s=600.0) as transaction:
-            await self._set_zone(transaction)
             async for rows in transaction.stream_sql(_all(self._mappings[kind].text), rows=batch):
                 yield rows
 
@@ -191,9 +189,8 @@ class Source:
         """
         text = self._mappings[kind].text.replace("%", "%%")
         async with self._database.transaction(
-            row_security_off=True, statement_timeout_s=600.0
+            row_security_off=True, statement_timeout_s=600.0, time_zone=str(self._zone)
         ) as transaction:
-            await self._set_zone(transaction)
             there = await transaction.execute_sql(
                 "insert into zohosync.marks (kind, key, op, priority)\n"
                 f"select %(kind)s, m.key::text, 'B', %(priority)s from (\n{text}\n) as m\n"
@@ -204,12 +201,10 @@ class Source:
 
     def _reading(self, limit_s: float | None = None) -> AbstractAsyncContextManager[Transaction]:
         return self._database.transaction(
-            read_only=True, row_security_off=True, statement_timeout_s=limit_s or READ_LIMIT_S
-        )
-
-    async def _set_zone(self, transaction: Transaction) -> None:
-        await transaction.execute_sql(
-            "select set_config('timezone', %(zone)s, true)", {"zone": str(self._zone)}
+            read_only=True,
+            row_security_off=True,
+            statement_timeout_s=limit_s or READ_LIMIT_S,
+            time_zone=str(self._zone),
         )
 
 
