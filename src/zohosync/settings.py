@@ -158,7 +158,7 @@ _ENTRIES = (
     Option("limits.per_day", number(1, 10_000_000, whole=True)),
     Option("limits.per_second", _whole_limit),
     Option("worker.slots", number(1, 200, whole=True), 10),
-    Option("worker.lease_s", number(2, 600, whole=False), 8.0),
+    Option("worker.lease_s", number(2, 600, whole=False), 6.0),
     Option("worker.heartbeat_s", number(0.1, 300, whole=False), 2.0),
     Option("worker.poll_s", number(0.1, 300, whole=False), 1.0),
     Option("worker.debounce_s", number(0, 86_400, whole=False), 300.0),

@@ -21,10 +21,6 @@ pytestmark = pytest.mark.acceptance
 TAKEN_OVER_S = 10.0
 """What is promised: that soon after a kill, others have what the dead worker held."""
 
-TIMES = "lease_s = 6"
-"""A lease that has just begun (6 s), a rescue round (2 s), a look for work (1 s): 9 s at worst."""
-
-
 TURNS = """
 create table public.turns (
   kind text, key text, epoch bigint, worker text, status text, at timestamptz);
@@ -47,7 +43,7 @@ async def test_a_kill_is_taken_over_and_a_stop_is_over_in_the_time_that_is_promi
     late = Fault("late_commit", "POST /customers", nth=1, times=3, seconds=120.0, drop=False)
     sandbox = pretend(ShiftedClock(), faults=Faults([late]))
     narrow = 'plan = "custom"\nper_minute = 1000\nin_flight = 3\nper_day = 5000'
-    async with shop(tmp_path, database_url, sandbox=sandbox, limits=narrow, worker=TIMES) as here:
+    async with shop(tmp_path, database_url, sandbox=sandbox, limits=narrow) as here:
         await here.execute(TURNS)
         stopped, killed, left = [await here.start() for _ in range(3)]
         await here.alive(3)

@@ -58,7 +58,7 @@ class WorkerSettings:
 
     slots: int = 10
     reserve: int = 2
-    lease_s: float = 8.0
+    lease_s: float = 6.0
     heartbeat_s: float = 2.0
     poll_s: float = 1.0
     policy: Policy = field(default_factory=Policy)

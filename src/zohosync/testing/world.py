@@ -46,7 +46,7 @@ class World:
 
 WORK = Work(
     slots=10,
-    lease_s=8.0,
+    lease_s=6.0,
     heartbeat_s=2.0,
     poll_s=1.0,
     debounce_s=300.0,
