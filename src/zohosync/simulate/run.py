@@ -17,8 +17,9 @@ from zohosync.store.source import Source
 from zohosync.testing.virtual import VirtualClock
 from zohosync.testing.virtual import run as run_virtually
 
-ACTS_PER_HOUR = 30.0
-"""How busy the company is: about two hundred records change in four hours."""
+ACTS_PER_HOUR, AT_NIGHT, WORKING_HOURS = 30.0, 6.0, 10.0
+"""How busy the company is: a run begins with its working day, and a night follows; about two
+hundred records change in four hours."""
 
 QUIET_DAYS = 3
 """How long after the last fault a run may need until nothing moves by itself any more."""
@@ -82,7 +83,9 @@ async def _happen(world: World, name: str) -> None:
 async def _business(world: World, hours: float) -> None:
     end_s = hours * 3600
     while True:
-        gap_s = -3600 / ACTS_PER_HOUR * math.log(1 - world.chance.random())
+        awake = world.clock.monotonic() / 3600 % 24 < WORKING_HOURS
+        per_hour = ACTS_PER_HOUR if awake else AT_NIGHT
+        gap_s = -3600 / per_hour * math.log(1 - world.chance.random())
         if world.clock.monotonic() + gap_s >= end_s:
             break
         await world.clock.sleep(gap_s)
