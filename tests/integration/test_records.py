@@ -189,6 +189,20 @@ async def test_what_a_silent_worker_held_is_taken_over_and_its_epoch_is_spent(
     assert again[0].epoch > claim.epoch
 
 
+async def test_what_is_taken_over_keeps_its_place_before_what_came_later(
+    any_database: Database,
+) -> None:
+    await register(any_database)
+    dead = Records(any_database, org_id="10001", worker="w1", lease_s=0.0, debounce_s=0)
+    await mark(any_database, "customers", "first")
+    await claim_one(dead)
+    alive = Records(any_database, org_id="10001", worker="w2", lease_s=60, debounce_s=0)
+    await mark(any_database, "customers", "later")
+    await alive.fold_marks()
+    assert await alive.rescue() == 1
+    assert [claim.ref.key for claim in await alive.claim(1)] == ["first"]
+
+
 async def test_paused_kinds_are_not_claimed_and_a_real_organization_starts_paused(
     any_database: Database,
 ) -> None:
