@@ -23,9 +23,12 @@ class Line:
     clock: HandClock = field(default_factory=HandClock)
     trouble: dict[str, BaseException] = field(default_factory=dict)
     slow_s: float = 0.0
+    opens: bool = True
     passed: list[str] = field(default_factory=list)
 
     async def connect(self) -> None:
+        if not self.opens:
+            await asyncio.Event().wait()
         await self.clock.sleep(self.slow_s)
         self._pass("connect")
 
@@ -92,6 +95,23 @@ async def test_a_line_that_opens_after_the_send_deadline_carries_nothing() -> No
     assert await crossed(line, gate) == Closed("send deadline passed", 0.0)
     assert line.passed == ["connect"]
     assert [end.sent for end in gate.ends] == [False]
+
+
+@pytest.mark.parametrize(
+    ("send_within_s", "reply"),
+    [
+        (0.01, Unreachable(False, "send deadline passed")),  # begun in time, and it does not open
+        (-0.01, Closed("send deadline passed", 0.0)),  # our own lateness
+    ],
+)
+async def test_a_line_that_never_opens_is_zohos_fault_only_if_we_were_in_time(
+    send_within_s: float, reply: Reply
+) -> None:
+    line = Line(opens=False)
+    gate = RecordingGate(line.clock, send_within_s=send_within_s)
+    assert await crossed(line, gate) == reply
+    assert line.passed == []
+    assert [(end.reply, end.sent) for end in gate.ends] == [(reply, False)]
 
 
 @pytest.mark.parametrize(("stage", "ends"), [("connect", [False]), ("carry", []), ("bring", [])])

@@ -147,6 +147,28 @@ async def test_a_handshake_that_never_ends_was_not_sent() -> None:
         assert message == "send deadline passed"
 
 
+async def test_a_handshake_that_never_ends_is_no_lateness_of_ours() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    late = Unreachable(False, "send deadline passed")
+    async with server(serve) as url:
+        assert await sent(url.replace("http:", "https:"), send_within_s=0.1) == late
+
+
+async def test_a_process_that_is_late_before_it_connects_blames_nobody() -> None:
+    reached: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reached.append(1)
+
+    async with server(serve) as url:
+        for address in (url, url.replace("http:", "https:")):
+            reply = await sent(address, send_within_s=-0.001)
+            assert reply == Closed("send deadline passed", 0.0)
+    assert reached == []
+
+
 @pytest.mark.parametrize("url", ["http://[::1", "nonsense", "http://x.example:99999/", "ftp://x/"])
 async def test_an_address_that_is_none_was_not_sent(url: str) -> None:
     await never_sent(url)

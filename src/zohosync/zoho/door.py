@@ -149,10 +149,13 @@ class _Departure:
         self._send_by = send_by
         self._window = window
         self._opened: httpcore2.AsyncNetworkStream | None = None
+        self.connecting = False
         self.sent = False
 
     async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
         match event:
+            case "connection.connect_tcp.started":
+                self.connect()
             case "http11.send_request_headers.started":
                 if info["request"].method != b"CONNECT":  # a proxy's tunnel: not the request yet
                     self.leave()
@@ -167,12 +170,20 @@ class _Departure:
                 if self._opened is not None:
                     await self._opened.aclose()
 
+    def connect(self) -> None:
+        """A connection is about to be opened: silence from here on is not ours. Raises as `leave`."""
+        self._check()
+        self.connecting = True
+
     def leave(self) -> None:
         """The first byte is about to leave; raises when it may not any more."""
-        if self._clock.monotonic() > self._send_by:
-            raise _LateError
+        self._check()
         self._window.reschedule(None)
         self.sent = True
+
+    def _check(self) -> None:
+        if self._clock.monotonic() > self._send_by:
+            raise _LateError
 
 
 class Door:
@@ -224,11 +235,8 @@ class Door:
                     ticket, CallEnd(Closed("cancelled", 0.0), None, self._since(began), sent=False)
                 )
             raise
-        except TimeoutError:
-            words = "no whole reply in time" if departure.sent else "send deadline passed"
-            heard = Heard(Unreachable(departure.sent, words))
-        except _LateError:  # our own lateness says nothing of Zoho: the attempt is given back
-            heard = Heard(Closed("send deadline passed", 0.0))
+        except (TimeoutError, _LateError) as error:
+            heard = Heard(_overdue(error, departure))
         except Exception as error:  # noqa: BLE001 - what is not understood may have been sent
             heard = Heard(Unreachable(departure.sent, words_of(error)))
         end = CallEnd(
@@ -284,6 +292,16 @@ class Door:
         return (self._clock.monotonic() - began) * 1_000.0
 
 
+def _overdue(error: Exception, departure: _Departure) -> Reply:
+    """What a call that ran out of time comes to."""
+    if departure.sent:
+        return Unreachable(True, "no whole reply in time")
+    if isinstance(error, _LateError) or not departure.connecting:
+        # Our own lateness (a starved or frozen process) says nothing of Zoho: no attempt is spent.
+        return Closed("send deadline passed", 0.0)
+    return Unreachable(False, "send deadline passed")
+
+
 _LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 
 
@@ -327,6 +345,7 @@ class _InProcess(httpx2.ASGITransport):
         self._line = line
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        request.extensions["trace"].connect()
         await self._line.connect()
         request.extensions["trace"].leave()
         await self._line.carry()
