@@ -47,6 +47,9 @@ from zohosync.zoho.client import Remote
 GATHER_S = 0.05
 """How long a free slot may wait for others while more than half of them are in use."""
 
+HELD_S = 0.1
+"""How soon marks are looked for again that were not there to be folded: another one holds them."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
@@ -231,7 +234,7 @@ class Worker:
     async def _nap_s(self) -> float:
         due = await self._records.next_due()
         if due.marks:
-            return 0.0
+            return HELD_S
         if due.paused or due.overloads >= DOWN_AFTER:
             return self._settings.poll_s
         soon = [seconds for seconds in (due.due_in_s, self._settings.poll_s) if seconds is not None]
