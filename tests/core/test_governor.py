@@ -15,6 +15,7 @@ from zohosync.core.governor import (
     DOWN_AFTER,
     MINUTE_S,
     MISSING_MAX,
+    OUTAGE,
     PLANS,
     PROBE_CAP_S,
     Effect,
@@ -23,6 +24,7 @@ from zohosync.core.governor import (
     Verdict,
     admit,
     effect_of,
+    outage,
     probe_in_s,
     too_many_missing,
     with_numbers,
@@ -319,6 +321,8 @@ def test_refused_credentials_pause_with_their_reason() -> None:
 def test_probing_doubles_up_to_five_minutes() -> None:
     waits = [probe_in_s(overloads) for overloads in (0, 5, 6, 7, 8, 9, 10_000)]
     assert waits == [30, 30, 60, 120, 240, 300, 300]
+    assert [outage(overloads) for overloads in (0, DOWN_AFTER - 1)] == [Effect()] * 2
+    assert outage(DOWN_AFTER + 1) == Effect(close_s=60, reason=OUTAGE)
 
 
 def test_a_few_lost_links_are_no_alarm_and_five_are() -> None:

@@ -3,8 +3,9 @@
 import asyncio
 
 from zohosync.clock import Chance
-from zohosync.core.governor import Limits
-from zohosync.core.replies import Throttled
+from zohosync.core.governor import DOWN_AFTER, OUTAGE, PROBE_FIRST_S, Limits
+from zohosync.core.replies import Throttled, Unreachable
+from zohosync.events import Event, OrganizationTouched
 from zohosync.sandbox import Sandbox, SandboxLimits
 from zohosync.store.database import Database
 from zohosync.testing.virtual import VirtualClock, run
@@ -70,3 +71,25 @@ def test_the_token_door_stays_closed_as_long_as_it_is_told(database_url: str) ->
         return float((row["mints_closed_until"] - clock.now()).total_seconds())
 
     assert run(main) == 7_200
+
+
+def test_an_outage_says_that_zoho_does_not_answer(database_url: str) -> None:
+    async def main() -> tuple[list[Event], list[tuple[str, float]]]:
+        clock = VirtualClock()
+        sandbox = Sandbox(clock=clock, chance=Chance(7), limits=SandboxLimits.lifted())
+        database = await Database.open(database_url, now=clock.now)
+        closed = []
+        silence = CallEnd(Unreachable(False, "no connection"), None, 9.0, sent=False)
+        async with world(database, MAPPING, sandbox, clock=clock) as joined:
+            for _ in range(DOWN_AFTER + 2):  # the last ones were under way already
+                await joined.gate.finish(Ticket(0, 0.0, 30.0), silence)
+                due = await joined.records.next_due()
+                if due.closed_for_s is not None:
+                    closed.append((str(due.closed_reason), due.closed_for_s))
+        await database.close()
+        return joined.events, closed
+
+    events, closed = run(main)
+    assert closed == [(OUTAGE, PROBE_FIRST_S)] * 3
+    told = [event for event in events if isinstance(event, OrganizationTouched)]
+    assert told == [OrganizationTouched(OUTAGE, PROBE_FIRST_S)]

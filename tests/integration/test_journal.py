@@ -11,14 +11,18 @@ import pytest
 
 from zohosync.core.governor import (
     DAY_GUARD_S,
+    DOWN_AFTER,
     MINT_WINDOW_S,
     MINUTE_S,
+    OUTAGE,
     PLANS,
+    PROBE_FIRST_S,
     Effect,
     JournalView,
     Limits,
     Verdict,
     admit,
+    outage,
 )
 from zohosync.core.kinds import MAPPED
 from zohosync.core.records import Claim
@@ -263,6 +267,34 @@ async def test_overload_failures_in_a_row_are_counted_across_records(virtual: Da
     counts = [await journal.touch(Effect(overload=True), close_s=None) for _ in range(3)]
     assert counts == [1, 2, 3]
     assert await journal.touch(Effect(healthy=True), close_s=None) == 0
+
+
+async def test_the_failure_that_makes_an_outage_closes_the_organization_in_one_transaction(
+    virtual: Database,
+) -> None:
+    await rows(
+        virtual,
+        "create table seen (turn xid8, overloads int, closed timestamptz); create function see() "
+        "returns trigger language plpgsql as $$ begin insert into seen values "
+        "(pg_current_xact_id(), new.overloads, new.closed_until); return new; end $$; "
+        "create trigger see after update on zohosync.organizations for each row "
+        "execute function see(); select 1",
+    )
+    journal = journal_of(virtual)
+    counts = [
+        await journal.touch(Effect(overload=True), close_s=None, judge=outage)
+        for _ in range(DOWN_AFTER)
+    ]
+    assert counts == list(range(1, DOWN_AFTER + 1))
+    verdict = (await ask(journal, LIFTED, READ)).verdict
+    assert (verdict.closed, verdict.reason) == (True, OUTAGE)
+    assert verdict.not_before == NOON + timedelta(seconds=PROBE_FIRST_S)
+    turns = await rows(
+        virtual,
+        "select max(overloads) as overloads, bool_or(closed is not null) as closed "
+        "from seen group by turn order by 1",
+    )
+    assert [row["closed"] for row in turns] == [False] * (DOWN_AFTER - 1) + [True]
 
 
 async def claims_of(database: Database, time: Time, *keys: str) -> list[Claim]:

@@ -88,6 +88,8 @@ the performance guide's own; `unlimited` is for the sandbox with its limits lift
 
 DAY_SPENT = "the day's limit is spent"
 
+OUTAGE = "Zoho does not answer"
+
 DOWN_AFTER = 5
 """Overload failures in a row across records that mark the organisation as down."""
 
@@ -224,6 +226,13 @@ def too_many_missing(count: int) -> str | None:
     if count < MISSING_MAX:
         return None
     return f"{count} linked records are no longer in Zoho: is it still the same organisation?"
+
+
+def outage(overloads: int) -> Effect:
+    """What so many overload failures in a row do: enough of them close it until the next probe."""
+    if overloads < DOWN_AFTER:
+        return Effect()
+    return Effect(close_s=probe_in_s(overloads), reason=OUTAGE)
 
 
 def probe_in_s(overloads: int) -> float:

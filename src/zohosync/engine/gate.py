@@ -20,7 +20,7 @@ from zohosync.core.governor import (
     Verdict,
     admit,
     effect_of,
-    probe_in_s,
+    outage,
 )
 from zohosync.core.replies import Throttled
 from zohosync.errors import DatabaseError, LeaseLostError
@@ -139,16 +139,18 @@ class Gate:
             or (effect.healthy and self._overloads)
             or known
         ):
+            before = self._overloads
             self._overloads = await self._journal.touch(
                 effect,
                 close_s=close_s,
                 close_mints_s=close_mints_s,
                 quota_left=end.quota_left,
                 overloads_max=None if probe else DOWN_AFTER,
+                judge=outage if effect.overload else None,
             )
-        if effect.overload and self._overloads >= DOWN_AFTER:
-            close_s = probe_in_s(self._overloads)
-            await self._journal.touch(Effect(), close_s=close_s)
+            if effect.overload and self._overloads > before:  # not once more for each of the rest
+                effect = outage(self._overloads)
+                close_s = effect.close_s
         if effect.reason or effect.pause:
             self._tell(OrganizationTouched(effect.pause or effect.reason or "", close_s))
         self._news.set()

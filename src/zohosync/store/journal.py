@@ -20,6 +20,7 @@ from zohosync.core.records import Claim, Payload
 from zohosync.store.database import Database, Row
 
 Decide = Callable[[JournalView, int], Verdict]
+Judge = Callable[[int], Effect]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,27 +135,46 @@ class Journal:
         close_mints_s: float | None = None,
         quota_left: int | None = None,
         overloads_max: int | None = None,
+        judge: Judge | None = None,
     ) -> int:
         """Write what a reply did to the organisation; returns its overload failures in a row.
 
         They are not counted beyond `overloads_max`: that is for probing reads, whose failures
-        alone make the wait for the next one longer.
+        alone make the wait for the next one longer. `judge` says what so many of them do besides,
+        and that is written before anybody else can change their number.
         """
-        row = await self._database.fetch_one(
-            "touch_organization",
-            org_id=self._org_id,
-            close_s=close_s,
-            until_midnight=effect.close_until_midnight,
-            day_guard_s=DAY_GUARD_S,
-            reason=effect.reason,
-            close_mints_s=close_mints_s,
-            pause=effect.pause,
-            overload=effect.overload,
-            healthy=effect.healthy,
-            quota_left=quota_left,
-            overloads_max=overloads_max,
-        )
-        return int(row["overloads"]) if row else 0
+        values = self._effect(effect, close_s) | {
+            "close_mints_s": close_mints_s,
+            "quota_left": quota_left,
+            "overloads_max": overloads_max,
+        }
+        if judge is None:
+            row = await self._database.fetch_one("touch_organization", **values)
+            return int(row["overloads"]) if row else 0
+        async with self._database.transaction() as transaction:
+            row = await transaction.fetch_one("touch_organization", **values)
+            overloads = int(row["overloads"]) if row else 0
+            then = judge(overloads)
+            if then.close_s is not None:
+                closing = self._effect(then, then.close_s)
+                await transaction.batch(("touch_organization", closing), last=True)
+        return overloads
+
+    def _effect(self, effect: Effect, close_s: float | None) -> dict[str, Any]:
+        """What touch_organization is told."""
+        return {
+            "org_id": self._org_id,
+            "close_s": close_s,
+            "until_midnight": effect.close_until_midnight,
+            "day_guard_s": DAY_GUARD_S,
+            "reason": effect.reason,
+            "close_mints_s": None,
+            "pause": effect.pause,
+            "overload": effect.overload,
+            "healthy": effect.healthy,
+            "quota_left": None,
+            "overloads_max": None,
+        }
 
     def _calls(self, entries: Sequence[Entry]) -> str:
         return simplejson.dumps(

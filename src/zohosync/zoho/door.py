@@ -171,7 +171,7 @@ class _Departure:
                     await self._opened.aclose()
 
     def connect(self) -> None:
-        """A connection is about to be opened: silence from here on is not ours. Raises as `leave`."""
+        """A connection is about to be opened, and silence is not ours now; raises as `leave`."""
         self._check()
         self.connecting = True
 
