@@ -330,7 +330,13 @@ def _service(
         writeback=writeback,
     )
     keeper = Keeper(
-        records=project.records, presence=presence, remote=remote, clock=clock, tell=tell, pace=pace
+        records=project.records,
+        presence=presence,
+        remote=remote,
+        clock=clock,
+        tell=tell,
+        wake=worker.wake,
+        pace=pace,
     )
     return Service(gate, worker, keeper, presence, project.records, clock)
 

@@ -1,6 +1,8 @@
 """Upkeep that any worker does: heartbeats, rescue of what dead workers held, the probing read."""
 
+import asyncio
 import logging
+from collections.abc import Callable
 
 from zohosync.clock import Clock
 from zohosync.core.governor import DOWN_AFTER
@@ -28,35 +30,54 @@ class Keeper:
         remote: Remote,
         clock: Clock,
         tell: Listener,
+        wake: Callable[[], None],
         pace: float = 1.0,
     ) -> None:
-        """`pace` stretches its intervals: a demo with sped-up time need not look so often."""
+        """`wake` is told when there is work again.
+
+        `pace` stretches its intervals: a demo with sped-up time need not look so often.
+        """
         self._records = records
         self._presence = presence
         self._remote = remote
         self._clock = clock
         self._tell = tell
+        self._wake = wake
         self._pace = pace
+        self._probing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Keep house until cancelled; a database that is away is waited for."""
         beat_at = self._clock.monotonic()
-        while True:
-            try:
-                if self._clock.monotonic() >= beat_at:
-                    await self._presence.beat()
-                    beat_at = self._clock.monotonic() + BEAT_S * self._pace
-                await self.round()
-            except DatabaseError as error:
-                self._tell(Noted(f"upkeep: {error}", logging.WARNING))
-            await self._clock.sleep(RESCUE_S * self._pace)
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                try:
+                    if self._clock.monotonic() >= beat_at:
+                        await self._presence.beat()
+                        beat_at = self._clock.monotonic() + BEAT_S * self._pace
+                    await self._round(tasks)
+                except DatabaseError as error:
+                    self._note(error)
+                await self._clock.sleep(RESCUE_S * self._pace)
 
-    async def round(self) -> None:
+    async def _round(self, tasks: asyncio.TaskGroup) -> None:
         """Rescue what nobody holds any more; ask a down organisation whether it is up again."""
         rescued = await self._records.rescue()
         if rescued:
             self._tell(Noted(f"took over {rescued} records whose worker went silent"))
+            self._wake()
+        if self._probing is not None and not self._probing.done():
+            return
         state = await self._records.next_due()
         down = state.overloads >= DOWN_AFTER and not state.paused
-        if down and (state.closed_for_s or 0.0) <= 0:
+        if down and (state.closed_for_s or 0.0) <= 0:  # it may hang: the next rescue does not wait
+            self._probing = tasks.create_task(self._probe())
+
+    async def _probe(self) -> None:
+        try:
             await self._remote.probe()
+        except DatabaseError as error:
+            self._note(error)
+
+    def _note(self, error: DatabaseError) -> None:
+        self._tell(Noted(f"upkeep: {error}", logging.WARNING))
