@@ -6,10 +6,21 @@ from typing import Any
 
 import pytest
 
-from remote_kit import HandClock, RecordingGate
+from remote_kit import START, HandClock, RecordingGate
+from zohosync.clock import ScaledClock
 from zohosync.core.records import NORMAL
 from zohosync.core.replies import Accepted, Closed, Reply, Unreachable
-from zohosync.zoho.door import Answer, Call, Door, Heard, Outgoing, in_process
+from zohosync.zoho.door import (
+    LAST_WORD_S,
+    Answer,
+    Call,
+    CallEnd,
+    Door,
+    Heard,
+    Outgoing,
+    Ticket,
+    in_process,
+)
 
 POST = Call("api", "things.create", "POST", "/things", NORMAL, writes=True)
 DONE = Accepted("1", {})
@@ -123,3 +134,30 @@ async def test_a_call_that_is_killed_stays_open_in_the_journal_once_it_may_have_
     with pytest.raises(asyncio.CancelledError):
         await crossed(line, gate)
     assert [end.sent for end in gate.ends] == ends
+
+
+class SilentGate(RecordingGate):
+    """A gate whose database does not answer any more."""
+
+    async def finish(self, ticket: Ticket, end: CallEnd) -> None:
+        await super().finish(ticket, end)
+        await asyncio.Event().wait()
+
+
+async def test_a_call_that_is_killed_waits_for_a_silent_journal_not_for_long() -> None:
+    clock = ScaledClock(origin=START, speed=50.0)
+    line = Line(clock=HandClock())
+    gate = SilentGate(clock, send_within_s=50.0, time_limit_s=100.0)
+    door = Door(gate=gate, clock=clock, transport=in_process(line.app, line))
+    outgoing = Outgoing("http://sandbox.test/things", {}, body=b"{}")
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        crossing = tasks.create_task(door.cross(POST, outgoing, read))
+        while not gate.ends:
+            await clock.sleep(0.1)
+        began = clock.monotonic()
+        crossing.cancel()
+        await asyncio.wait([crossing])
+    assert crossing.cancelled()
+    assert clock.monotonic() - began >= LAST_WORD_S
+    assert [end.reply for end in gate.ends] == [DONE]
+    await door.aclose()

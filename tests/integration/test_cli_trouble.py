@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from acceptance.cli_kit import MAPPING, PEOPLE, TOML, Done, project, sql
+from remote_kit import START
 from zohosync.cli import main
+from zohosync.cli.screen import answering
+from zohosync.clock import ScaledClock
+from zohosync.errors import DatabaseUnavailableError
 
 Run = Callable[..., Done]
 NOBODY = "postgresql://127.0.0.1:1/shop"
@@ -234,3 +238,12 @@ def test_without_arguments_it_shows_its_help(zohosync: Run) -> None:
     done = zohosync()
     assert done.code == 0
     assert done.output.startswith("Usage:")
+
+
+async def test_the_last_look_at_a_database_that_stands_still_is_given_up() -> None:
+    clock = ScaledClock(origin=START, speed=50.0)
+    with pytest.raises(DatabaseUnavailableError, match="does not answer") as error:
+        async with answering(clock, "postgresql://shop"):
+            await asyncio.Event().wait()
+    assert "postgresql://shop" in str(error.value)
+    assert "zohosync run" in error.value.next_step

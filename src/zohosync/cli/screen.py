@@ -4,8 +4,8 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
+    from zohosync.clock import Clock
     from zohosync.events import Event
     from zohosync.settings import Settings
 
@@ -31,6 +32,9 @@ QUIET_S = 2.0
 
 LINE_EVERY_S = 10.0
 """How often progress is told where there is no terminal."""
+
+LAST_LOOK_S = 5.0
+"""How long a command that ends waits for what it shows in the end."""
 
 PANELS = ("try", "set up", "look first", "run", "see", "keep")
 
@@ -224,6 +228,22 @@ def kinds_of(named: Sequence[str] | None, mapped: Sequence[str]) -> tuple[str, .
             step = f"did you mean {close[0]}?" if close else f"there are {', '.join(mapped)}"
             raise SettingsError(f"There is no mapped kind {name!r}", next_step=step)
     return tuple(name for name in mapped if not named or name in named)
+
+
+@asynccontextmanager
+async def answering(clock: "Clock", place: str) -> AsyncIterator[None]:
+    """A last look at the database at `place`, for LAST_LOOK_S. Raises DatabaseUnavailableError."""
+    from zohosync.errors import DatabaseUnavailableError
+
+    try:
+        async with clock.timeout(LAST_LOOK_S):
+            yield
+    except TimeoutError:
+        raise DatabaseUnavailableError(
+            "The database does not answer, so what there was to tell is not known",
+            place=place,
+            next_step="see that it runs; the next `zohosync run` takes over what was under way",
+        ) from None
 
 
 @contextmanager

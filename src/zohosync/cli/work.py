@@ -16,6 +16,7 @@ from zohosync.cli.screen import (
     ProjectDir,
     Screen,
     Told,
+    answering,
     kinds_of,
     settings_of,
     stopping,
@@ -43,8 +44,9 @@ def run(
 ) -> int:
     """Work: bring what changed into step, until stopped.
 
-    The first Ctrl-C or SIGTERM lets what is under way come to its end (at most 35 s) and loses
-    nothing; a second one ends at once, and is safe too.
+    The first Ctrl-C or SIGTERM lets what is under way come to its end (at most 35 s, and a little
+    more where the database does not answer) and loses nothing; a second one ends at once, and is
+    safe too.
     """
     screen = Screen(json)
     settings = settings_of(project, {"worker.slots": slots})
@@ -67,7 +69,8 @@ async def _run(screen: Screen, settings: "Settings", *, until_idle: bool) -> int
             )
             _warn_of_paused(screen, house.project.organization, settings.kinds)
             await _work(screen, house, history, stop, until_idle=until_idle)
-            summary = await _summary(history, told)
+            async with answering(clock, house.project.database.place):
+                summary = await _summary(history, told)
     return _said(screen, summary, signals)
 
 
@@ -268,7 +271,8 @@ async def _backfill(
         with stopping(stop, screen.line) as signals:
             async with open_service(settings, clock=clock, chance=Chance(), tell=told) as house:
                 await _work(screen, house, history, stop, until_idle=True)
-                summary = await _summary(history, told)
+                async with answering(clock, house.project.database.place):
+                    summary = await _summary(history, told)
     return _said(screen, {"marked": marked, **summary}, signals)
 
 

@@ -9,11 +9,19 @@ from zohosync.engine.gate import Gate
 from zohosync.engine.keeper import Keeper
 from zohosync.engine.worker import Worker
 from zohosync.errors import DatabaseError
+from zohosync.store.connection import LET_GO_S
 from zohosync.store.organizations import Presence
 from zohosync.store.records import Records
 
 STOP_WITHIN_S = 35.0
-"""How long a stop may take: calls under way come to their end (30 s at the most), and no more."""
+"""How long a stop may take: calls under way come to their end (30 s at the most), and no more.
+
+Where the database does not answer any more, it takes GOODBYE_S longer.
+"""
+
+GOODBYE_S = 5.0
+"""How long a stop then still waits for the database: what is not given back to it by then is
+rescued when its lease runs out."""
 
 IDLE_HORIZON_S = 3_000.0
 """`run --until-idle` waits for what comes due in this time: an uncertain create takes 30 min."""
@@ -31,7 +39,10 @@ class Service:
     clock: Clock
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set, then stop within STOP_WITHIN_S and lose nothing."""
+        """Work until `stop` is set, then stop within STOP_WITHIN_S and lose nothing.
+
+        It takes up to GOODBYE_S more where the database does not answer; its errors are not raised.
+        """
         async with asyncio.TaskGroup() as tasks:
             loops = [
                 tasks.create_task(self.gate.run()),
@@ -45,12 +56,14 @@ class Service:
             with contextlib.suppress(TimeoutError):
                 async with self.clock.timeout(STOP_WITHIN_S):
                     await asyncio.shield(working)
+            give_up_at = self.clock.monotonic() + GOODBYE_S - LET_GO_S
             working.cancel()
             for loop in loops:
                 loop.cancel()
-        with contextlib.suppress(DatabaseError):  # what it holds then is rescued by another one
-            await self.records.release()
-            await self.presence.leave()
+        with contextlib.suppress(DatabaseError, TimeoutError):  # what it holds then is rescued
+            async with self.clock.timeout(max(0.0, give_up_at - self.clock.monotonic())):
+                await self.records.release()
+                await self.presence.leave()
 
     async def _wake_on(self, stop: asyncio.Event) -> None:
         await stop.wait()

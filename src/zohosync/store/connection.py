@@ -1,5 +1,6 @@
 """Connections to Postgres: where to, what comes back as which type, and failures in plain words."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -8,8 +9,11 @@ from typing import Any, Protocol
 
 import psycopg
 import simplejson
+from psycopg import waiting
+from psycopg.abc import RV, PQGen
 from psycopg.adapt import AdaptersMap
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.json import Jsonb, JsonbDumper, set_json_dumps, set_json_loads
@@ -23,6 +27,10 @@ from zohosync.errors import (
 
 Row = dict[str, Any]
 Connection = psycopg.AsyncConnection[Row]
+
+LET_GO_S = 2.0
+"""How long, in real seconds, a cancelled statement may still take until its connection is closed:
+half for telling the server, half for its answer. (psycopg itself waits 10 s.)"""
 
 POSTGRES_MIN = 15
 GUARDS = {"lock_timeout": "2s", "idle_in_transaction_session_timeout": "2s"}  # D3
@@ -50,6 +58,33 @@ class Address:
     def __repr__(self) -> str:
         """Without the password."""
         return f"Address({self.shown})"
+
+
+class _Link(psycopg.AsyncConnection[Row]):
+    """A connection that lets go of a cancelled statement, also where the server stands still."""
+
+    async def wait(  # type: ignore[override]
+        self, gen: PQGen[RV], interval: float = 0.1, **limits: Any
+    ) -> RV:
+        """Wait for the server, as psycopg does; cancelled, for LET_GO_S more at the most."""
+        try:
+            return await waiting.wait_async(gen, self.pgconn.socket, interval=interval, **limits)
+        except asyncio.CancelledError:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                await self._let_go(gen)
+            raise
+
+    async def _let_go(self, gen: PQGen[Any]) -> None:
+        part_s = LET_GO_S / 2
+        try:
+            await self.cancel_safe(timeout=part_s)
+            await waiting.wait_async(gen, self.pgconn.socket, timeout=part_s)
+        except psycopg.errors.QueryCanceled:
+            pass  # as it was asked to
+        except BaseException as error:
+            self.pgconn.finish()  # nobody knows what it is in the middle of
+            if not isinstance(error, Exception):
+                raise
 
 
 Dial = Callable[[Address], Awaitable[tuple[Connection, bool]]]
@@ -104,7 +139,7 @@ async def connect(address: Address) -> tuple[Connection, bool]:
     """
 
     async def link() -> Connection:
-        return await psycopg.AsyncConnection.connect(
+        return await _Link.connect(
             **address.options,  # type: ignore[arg-type]  # libpq's names, all strings
             autocommit=True,
             prepare_threshold=None,

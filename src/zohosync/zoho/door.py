@@ -9,6 +9,7 @@ later, whether the request may have reached Zoho; no exception type is ever aske
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
@@ -23,6 +24,10 @@ from zohosync.core.replies import Closed, Reply, Unreachable
 
 BODY_LIMIT = 8_000_000
 """Bytes of a reply that we read; a page of 200 invoices has about 200,000."""
+
+LAST_WORD_S = 1.0
+"""How long a call that is cancelled may take to tell how it ended; untold, it counts as under way
+until its deadline, and what it wrote is looked up."""
 
 CONNECTIONS = 100
 """Connections at once; the gate's limit on calls in flight is far below."""
@@ -280,12 +285,14 @@ class Door:
                 await response.aclose()
 
     async def _finish(self, ticket: Ticket, end: CallEnd) -> None:
-        """Tell the gate; a cancellation waits until that is done."""
+        """Tell the gate; a cancellation waits until that is done, if it is within LAST_WORD_S."""
         telling = asyncio.get_running_loop().create_task(_tell(self._gate, ticket, end))
         try:
             await asyncio.shield(telling)
         except asyncio.CancelledError:
-            await telling
+            with suppress(TimeoutError):
+                async with self._clock.timeout(LAST_WORD_S):
+                    await telling
             raise
 
     def _since(self, began: float) -> float:
