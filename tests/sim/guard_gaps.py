@@ -29,6 +29,11 @@ def ticket_with(**otherwise: Any) -> Any:
     return ticket
 
 
+def leave(departure: door._Departure) -> None:
+    departure._window.reschedule(None)
+    departure.sent = True
+
+
 def first_absence(step: Find, reply: Found, claim: Claim, scene: Scene) -> Settlement:
     assert claim.intent is not None
     before = claim.intent.deadline - timedelta(days=1)

@@ -35,14 +35,13 @@ def test_a_guard_that_is_off_is_noticed(
     assert kept(guard.case) == []
     with guard.off():
         noticed = guard.case.play(arena)
-    record_property("guard", title)
-    record_property("case", guard.case.name)
-    record_property("noticed", noticed[0] if noticed else "nothing")
+    first = noticed[0] if noticed else "nothing noticed"
+    record_property("guard", f"{title} | {guard.case.name} | {first[:100]}")
     assert noticed != [], f"{guard.case.name} does not notice that this is off: {guard.protects}"
 
 
 def test_every_guard_says_what_it_protects_and_stands_in_the_table() -> None:
-    rows = list(table({}))
+    rows = list(table())
     assert len(GUARDS) >= 25
     assert len(rows) == len(GUARDS) + 2
     assert all(guard.protects and guard.case.name for guard in GUARDS.values())
