@@ -197,7 +197,7 @@ async def test_a_subscription_is_found_by_its_whole_reference_with_its_invoice()
         assert fields["plan"]["plan_code"] == "zs:t:s1"
 
 
-async def test_an_invoice_is_found_by_its_number_with_one_call() -> None:
+async def test_an_invoice_is_found_by_its_number_and_read_since_no_list_shows_its_lines() -> None:
     async with line() as on:
         customer, ours = await billed(on, "A-1")
         await billed(on, "A-11")
@@ -207,7 +207,8 @@ async def test_an_invoice_is_found_by_its_number_with_one_call() -> None:
         assert isinstance(found, Found)
         fields = found.candidates[0].fields
         assert (fields["customer_id"], fields["total"]) == (customer, Decimal(21))
-        assert on.left(since=before) == ["invoices.list"]
+        assert len(fields["invoice_items"]) == 1
+        assert on.left(since=before) == ["invoices.list", "invoices.read"]
 
 
 async def test_an_invoice_that_zoho_raised_is_linked_with_one_call() -> None:

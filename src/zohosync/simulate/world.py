@@ -17,6 +17,7 @@ from zohosync.simulate.company import MAPPING, Act, Company
 from zohosync.simulate.oracles import Violation
 from zohosync.simulate.process import Ground, Process
 from zohosync.simulate.troubles import Troubles
+from zohosync.store.connection import read_address
 from zohosync.store.database import Database
 from zohosync.store.tapped import Overseer
 from zohosync.testing.virtual import VirtualClock
@@ -45,6 +46,7 @@ class World:
         )  # fmt: skip
         self.url, self.owner_url = arena.fresh()
         self.overseer = Overseer(self.owner_url)
+        self.place = read_address(self.url).shown
         self.ground = Ground(
             clock=clock, url=self.url, app=self.sandbox.app, overseer=self.overseer,
             trouble=self.troubles, step=self._step, tell=self._tell,
@@ -86,7 +88,8 @@ class World:
         self.interruptions.append(self.clock.now())
 
     def note(self, text: str) -> None:
-        """A line of the trace."""
+        """A line of the trace; where the server's files stand is none of it."""
+        text = text.replace(self.place, "the database")
         self.lines.append(f"{self.clock.monotonic():12.4f} {text}")
 
     def act(self, act: Act) -> None:

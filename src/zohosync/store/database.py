@@ -85,10 +85,7 @@ class Transaction:
         return (await self._run(text.encode(), params, "a statement")).rowcount
 
     async def describe_sql(self, text: str, params: Params | None = None) -> list[tuple[str, str]]:
-        """Column names and types (as SQL spells them) of a statement, by running it.
-
-        Give it a `limit 0`.
-        """
+        """Column names and types (as SQL spells them) of a statement that ends in `limit 0`."""
         cursor = await self._run(text.encode(), params, "a statement")
         codes = [column.type_code for column in cursor.description or []]
         rows = await self.fetch_sql(
@@ -119,15 +116,19 @@ class Transaction:
         self.committing = last
         try:
             async with self._link.pipeline():
-                if self._first:
-                    await self._link.execute(self._first)
-                cursors = [await self._link.execute(_query(name), params) for name, params in calls]
-                if last:
-                    await self._link.execute(b"commit")
+                try:
+                    if self._first:
+                        await self._link.execute(self._first)
+                    cursors = [await self._link.execute(_query(n), params) for n, params in calls]
+                    if last:
+                        await self._link.execute(b"commit")
+                except BaseException:  # leaving the pipeline would run what is queued, alone
+                    await self._link.close()
+                    raise
             return [await _rows(cursor) for cursor in cursors]
         except psycopg.Error as error:
-            names = ", ".join(name for name, _ in calls)
-            raise failure(error, f"the batch {names}", self._address) from error
+            what = f"the batch {', '.join(name for name, _ in calls)}"
+            raise failure(error, what, self._address) from error
 
     async def _fetch(self, text: bytes, params: Params | None, what: str) -> list[Row]:
         cursor = await self._run(text, params, what)
