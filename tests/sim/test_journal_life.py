@@ -144,6 +144,31 @@ class JournalLife(RuleBasedStateMachine):
             self.time_passes(step_s)
             self.calls_end(1, left=True)
 
+    @rule(who=st.integers(0, 2), rounds=st.integers(2, 8), slow_s=st.sampled_from([10.0, 14.0]))
+    def the_remote_is_slow(self, who: int, rounds: int, slow_s: float) -> None:
+        """As many calls as may be, and each of them takes long."""
+        for _ in range(rounds):
+            self.ask(who, [READ] * 9)
+            self.time_passes(slow_s)
+            self.calls_end(9, left=True)
+
+    @rule(
+        who=st.integers(0, 2),
+        before=st.integers(1, 9),
+        ended=st.booleans(),
+        after_s=st.sampled_from([41.0, 15.0]),
+    )
+    def midnight_comes_while_calls_are_under_way(
+        self, who: int, before: int, ended: bool, after_s: float
+    ) -> None:
+        self.midnight_comes(-45.0)
+        for wait_s in (35.0, after_s):
+            self.ask(who, [READ] * before)
+            if ended:
+                self.calls_end(before, left=True)
+            self.time_passes(wait_s)
+        self.ask(who, [READ] * 20)
+
     @rule(who=st.integers(0, 2), until_end=st.booleans())
     def a_process_asks_again_when_it_is_told_to(self, who: int, until_end: bool) -> None:
         """No later than needed: once the tight limit has room, a call may leave."""
@@ -159,11 +184,18 @@ class JournalLife(RuleBasedStateMachine):
             verdict = self.ask(who, [READ])
         assert verdict.granted, f"told to wait again and again: {verdict}"
 
-    @rule(who=st.integers(0, 2), wanted=st.integers(1, 3), lost=st.booleans())
-    def a_process_mints(self, who: int, wanted: int, lost: bool) -> None:
-        self.ask(who, [MINT] * wanted)
-        if not lost:
-            self.calls_end(wanted, left=True)
+    @rule(
+        who=st.integers(0, 2),
+        wanted=st.integers(1, 4),
+        lost=st.booleans(),
+        again_s=st.sampled_from([1.0, 601.0, 620.0]),
+    )
+    def a_process_mints(self, who: int, wanted: int, lost: bool, again_s: float) -> None:
+        for _ in range(2):
+            self.ask(who, [MINT] * wanted)
+            if not lost:
+                self.calls_end(wanted, left=True)
+            self.time_passes(again_s)
 
     @rule(some=st.integers(1, 4), left=st.sampled_from([True, True, True, False]))
     def calls_end(self, some: int, left: bool) -> None:
@@ -172,7 +204,8 @@ class JournalLife(RuleBasedStateMachine):
         if ended:
             ends = [Ending(each.call_id, left, 200, "0", "done", 1.0) for each in ended]
             self.ground.run(self.journals[0].finish(ends))
-            self.ground.run(self.journals[1].finish(ends))  # twice: it changes nothing
+            again = [Ending(each.call_id, False, None, None, "x", 1.0) for each in ended]
+            self.ground.run(self.journals[1].finish(again))  # a second end changes nothing
         for each in ended:
             self.remote.end(each, self.ground.at, left=left)
 
@@ -181,9 +214,20 @@ class JournalLife(RuleBasedStateMachine):
         """What is under way is never ended in the journal, though the remote may see it."""
         self.flying.clear()
 
-    @rule(close_s=st.sampled_from([5.0, 60.0, 600.0, None]))
-    def the_remote_blocks(self, close_s: float | None) -> None:
-        """One call hears of it; until then nobody may call, or until the day ends."""
+    @rule(who=st.integers(0, 2), close_s=st.sampled_from([60.0, 600.0, None]))
+    def the_remote_blocks(self, who: int, close_s: float | None) -> None:
+        """Until the end of the block nobody may call, whatever a call under way hears later."""
+        for seconds in (close_s, 5.0):
+            self.hears_of_a_block(seconds)
+            self.ask(who, [READ])
+        self.time_passes(10.0)
+        self.ask(who, [READ])
+        if close_s is None:
+            self.midnight_comes(1.0)
+            self.ask(who, [READ])
+
+    def hears_of_a_block(self, close_s: float | None) -> None:
+        """For so many seconds, or until the day ends."""
         effect = Effect(reason="blocked", close_until_midnight=close_s is None)
         self.ground.run(self.journals[0].touch(effect, close_s=close_s))
         now = self.ground.at - self.ground.behind
