@@ -34,7 +34,7 @@ bench: $(READY) ## measure, each figure beside its baseline
 	$(BIN)/python -m benchmarks $(ARGS)
 
 sim: $(READY) ## simulated bad days, every crash point, and each guard switched off (3 minutes)
-	$(BIN)/python -m pytest tests/sim -n $(N) -m sim $(ARGS)
+	$(BIN)/python -m pytest tests/sim -n $(N) -m "sim and not slow" $(ARGS)
 
 soak: $(READY) ## simulate for as long as asked (ARGS="--minutes 60 --days 5"), over all profiles
 	$(BIN)/python tests/sim/soak.py $(ARGS)

@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -18,7 +19,7 @@ async def numbers(database: Database) -> list[int]:
     return [row["number"] for row in await database.fetch("all_kept")]
 
 
-async def then(database: Database, text: str, query: str, **options: bool) -> None:
+async def then(database: Database, text: str, query: str, **options: Any) -> None:
     async with database.transaction(read_only=False, **options) as transaction:
         await transaction.execute_sql(text)
         await transaction.fetch(query)

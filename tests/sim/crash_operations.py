@@ -26,8 +26,8 @@ def plan(n: int) -> Statements:
 def person(n: int) -> Statements:
     return (
         (
-            f"insert into people values ('c{n}', 'Person {n}', 'person{n}@example.com', '1', 'Road {n}',"
-            " 'Town', 'real', false, null)"
+            f"insert into people values ('c{n}', 'Person {n}', 'person{n}@example.com', '1',"
+            f" 'Road {n}', 'Town', 'real', false, null)"
         ),
     )
 
@@ -49,8 +49,9 @@ def service(n: int) -> Statements:
 def recurring(n: int) -> Statements:
     return (
         (
-            f"insert into bills values ({n * 10 + 9}, 'c{n}', 's{n}', 'R-{n}', 'recurring', '{DAY}',"
-            ' \'2026-12-20\', \'[{"name": "Plan 1", "quantity": 1, "unit_price": 50.00}]\', 15, 57.50,'
+            f"insert into bills values ({n * 10 + 9}, 'c{n}', 's{n}', 'R-{n}', 'recurring',"
+            f" '{DAY}', '2026-12-20', "
+            '\'[{"name": "Plan 1", "quantity": 1, "unit_price": 50.00}]\', 15, 57.50,'
             " 'sent', null)"
         ),
     )
@@ -60,8 +61,8 @@ def receipt(n: int, *bills: int, amount: str = "115.00") -> Statements:
     total = f"{len(bills)} * {amount}"
     return (
         (
-            f"insert into receipts values ({n}, 'c{n}', {total}, '{DAY} 10:00+00', 'REF-{n}', 'eft',"
-            " 'completed', 'thanks')"
+            f"insert into receipts values ({n}, 'c{n}', {total}, '{DAY} 10:00+00', 'REF-{n}',"
+            " 'eft', 'completed', 'thanks')"
         ),
         *(f"insert into receipt_parts values ({n}, {key}, {amount})" for key in bills),
     )

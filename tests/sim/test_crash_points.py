@@ -4,14 +4,21 @@ from collections.abc import Callable
 
 import pytest
 
-from sim.crash_kit import enumerate_points
-from sim.crash_operations import OPERATIONS, Operation
+from sim.crash_kit import Operation, enumerate_points
+from sim.crash_operations import OPERATIONS
 from zohosync.simulate.arena import Arena
 
 pytestmark = pytest.mark.sim
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+@pytest.mark.parametrize(
+    "operation",
+    [
+        pytest.param(operation, id=operation.name, marks=[pytest.mark.slow] if many else [])
+        for operation in OPERATIONS
+        for many in [operation.name == "a family at once"]  # of nearly two hundred steps
+    ],
+)
 def test_a_crash_at_any_step_loses_and_doubles_nothing(
     arena: Arena, operation: Operation, record_property: Callable[[str, object], None]
 ) -> None:

@@ -96,13 +96,11 @@ class Transaction:
         names = {row["code"]: row["name"] for row in rows}
         return [(column.name, names[column.type_code]) for column in cursor.description or []]
 
-    async def stream_sql(
-        self, text: str, params: Params | None = None, *, rows: int = 1000
-    ) -> AsyncIterator[list[Row]]:
+    async def stream_sql(self, text: str, *, rows: int = 1000) -> AsyncIterator[list[Row]]:
         """The rows of a statement in batches of `rows`, never all of them in memory."""
         try:
             async with self._link.cursor("zohosync_stream") as cursor:
-                await cursor.execute(text.encode(), params)
+                await cursor.execute(text.encode())
                 while batch := await cursor.fetchmany(rows):
                     yield batch
         except psycopg.Error as error:
@@ -127,6 +125,7 @@ class Transaction:
                     raise
             return [await _rows(cursor) for cursor in cursors]
         except psycopg.Error as error:
+            await self._link.close()  # what of the answers is still to come, nobody knows
             what = f"the batch {', '.join(name for name, _ in calls)}"
             raise failure(error, what, self._address) from error
 
@@ -145,6 +144,8 @@ class Transaction:
                 await self._link.execute(self._first)
                 return await self._link.execute(text, params)
         except psycopg.Error as error:
+            if self._first:
+                await self._link.close()
             raise failure(error, what, self._address) from error
 
 

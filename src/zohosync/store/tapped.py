@@ -62,6 +62,10 @@ class TappedConnection(psycopg.AsyncConnection[Row]):
         verdict = self.tap.before(text, inside=inside)
         if verdict == LOST:
             await self._break()
+        elif verdict is not None and self._pipeline is not None:
+            # When the server's own error would be heard depends on its speed: here it is at once.
+            await self.close()
+            raise psycopg.errors.lookup(verdict)("made on purpose")
         elif verdict is not None:
             query, params = _RAISE % verdict.encode(), None
         cursor = await super().execute(query, params, **kwargs)
@@ -106,7 +110,7 @@ async def dial(address: Address, tap: Tap) -> tuple[Connection, bool]:
         made.tap = tap
         made._autocommit = True  # noqa: SLF001
         made._adapters = type(TYPES)(TYPES)  # noqa: SLF001
-        made.prepare_threshold = 2
+        made.prepare_threshold = 2  # a run asks the same few things over and over
         made.row_factory = cast("Any", dict_row)
         return made
 
