@@ -251,6 +251,7 @@ async def resume(world: World) -> None:
             await history.retry(kind, None)
     finally:
         await database.close()
+    world.interrupted("resumed")
     world.wake()
 
 

@@ -171,8 +171,9 @@ class World:
                 self.note(f"{process.name} {message}")
                 if level >= 40:
                     self.bugs.append(Violation("bugs", message))
-            case _:
+            case _:  # the organisation was closed or paused: everybody waits
                 self.note(f"{process.name} {event}")
+                self.interruptions.append(self.clock.now())
 
     def close(self, arena: Arena) -> None:
         """Tidy up."""
