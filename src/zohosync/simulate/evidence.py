@@ -43,7 +43,8 @@ class Scene:
     `interruptions` are the instants at which a process was killed, frozen or thawed, the database
     struck, or an operator paused or resumed, by the sandbox's clock; the database's is
     `database_skew_s` ahead of that. `calls_left` counts our requests that left (None: nobody
-    counted), `processes` those ever started, `keys_named` the keys ever marked.
+    counted), `processes` those ever started, `logins` how often
+    somebody logged in, `keys_named` the keys ever marked.
     """
 
     database: Database
@@ -60,6 +61,7 @@ class Scene:
     attempts_ended: int = 0
     calls_left: int | None = None
     processes: int = 1
+    logins: int = 1
     keys_named: int | None = None
     database_skew_s: float = 0.0
 

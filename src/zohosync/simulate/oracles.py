@@ -332,7 +332,7 @@ def _bounded(facts: Facts) -> Iterator[str]:
     """Our tables are no larger than what happened."""
     mapped = [row for row in facts.records if not KINDS[row["kind"]].internal]
     for what, rows, most in (
-        ("tokens", len(facts.tokens), 2),
+        ("tokens", len(facts.tokens), 1 + facts.scene.logins),
         ("workers", len(facts.workers), facts.scene.processes),
         ("records", len(mapped), facts.scene.keys_named),
     ):

@@ -140,6 +140,7 @@ async def _judged(world: World) -> list[Violation]:
             touched=world.touched, limits=world.limits,
             blocks_scripted=_blocks(world), interruptions=sorted(world.interruptions),
             attempts_ended=world.attempts, calls_left=world.calls_left, processes=world.started + 1,
+            logins=world.names["logins"],
             database_skew_s=world.ground.database_skew_s,
         )  # fmt: skip
         return [*world.bugs, *await judge(scene)]
