@@ -80,6 +80,7 @@ class Request:
     body: Any = None
     reply: Any = None
     left_s: float | None = None
+    agent: str = "zohosync/"
 
 
 @dataclass(slots=True)

@@ -1,11 +1,10 @@
 """The events of a simulation: what strikes processes, Postgres and Zoho, and what people do."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 
 from zohosync.core.kinds import MAPPED
-from zohosync.sandbox import Fault, Faults
+from zohosync.sandbox import Fault, Faults, Request
 from zohosync.sandbox.limits import RefusalError
 from zohosync.simulate.world import World
 from zohosync.store.history import History
@@ -57,12 +56,19 @@ async def log_in(world: World) -> None:
 async def _foreign_use(world: World) -> None:
     """Another integration of the same organisation calls Zoho, and nobody tells us."""
     for _ in range(world.chance.integer(20, 70)):
-        with suppress(RefusalError):
-            try:
-                world.foreign_calls += 1
-                world.sandbox.limiter.arrive()
-            finally:
-                world.sandbox.limiter.leave()
+        at_s = world.clock.monotonic()
+        call = Request(
+            world.clock.now(), at_s, "GET /customers", "GET", "/customers", {}, 200,
+            left_s=at_s, agent="another/1",
+        )  # fmt: skip
+        world.sandbox.ledger.requests.append(call)
+        try:
+            world.foreign_calls += 1
+            world.sandbox.limiter.arrive()
+        except RefusalError as refusal:
+            call.status, call.code = refusal.status, refusal.code
+        finally:
+            world.sandbox.limiter.leave()
         await world.clock.sleep(world.chance.random() * 3)
 
 

@@ -190,7 +190,7 @@ def _report(world: World, asked: Mapping[str, Any], violations: Iterable[Violati
         trace=hashlib.sha256("\n".join(lines).encode()).hexdigest(),
         violations=tuple(violations),
         records={row["status"]: row["n"] for row in statuses},
-        calls=len(ledger.requests),
+        calls=len(ledger.requests) - world.foreign_calls,
         faults=dict(sorted(struck.items())), acts=sum("act " in line for line in world.lines),
         lines=tuple(lines),
     )  # fmt: skip
