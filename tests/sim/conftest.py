@@ -19,7 +19,7 @@ settings.register_profile(
     derandomize=True,
     database=None,
     deadline=None,
-    max_examples=40,
+    max_examples=35,
     stateful_step_count=30,
     suppress_health_check=SLOW,
     phases=[Phase.explicit, Phase.generate],  # shrinking takes minutes

@@ -38,9 +38,10 @@ ENDING = st.sampled_from(ENDINGS)
 CHILD_ENDING = st.sampled_from([*ENDINGS, *["orphaned"] * 6, *["waiting"] * 3])
 KNOWN = st.sampled_from([(CUSTOMER,), (), (CUSTOMER, INVOICE), (CUSTOMER, INVOICE, PAYMENT)])
 MEANWHILE = st.sampled_from(
-    ["another", "nothing", "changes", "marks", "silence", "zombie", "stops", "sweep"]
+    ["another", "nothing", "changes", "marks", "silence", "zombie", "frozen", "stops", "sweep"]
 )
 NO_WRITE = frozenset({"waiting", "later", "skipped", "undecided"})
+LOOK = st.sampled_from(["retrying", "closed", "uncertain", "duplicate", "undecided", "done"])
 URGENCY = st.sampled_from([10, 5, 5, 1])
 OFTEN = st.sampled_from([True, True, True, False])
 WHO = st.integers(0, 2)
@@ -64,13 +65,15 @@ class RecordLife(RuleBasedStateMachine):
         end = ends.get(ending) or list(ends.values())[ENDINGS.index(ending) % len(ends)]
         self.acts.settles(hand, end, twice=twice)
 
-    def take(self, number: int, ref: Ref, urgency: int = 10) -> Hand | None:
+    def take(
+        self, number: int, ref: Ref, urgency: int = 10, *, patient: bool = True
+    ) -> Hand | None:
         """Let it change, and take it when its time has come; what else is due is given back."""
         acts = self.acts
         acts.marks(ref, urgency)
         acts.folds(number)
         record, taken = acts.book.records[ref], None
-        if record.due and not record.lease:
+        if record.due and not record.lease and patient:
             acts.waits(max(0.0, (record.due[0] - acts.book.now).total_seconds()))
         for hand in acts.claims(number, 9):
             if hand.claim.ref == ref:
@@ -79,9 +82,9 @@ class RecordLife(RuleBasedStateMachine):
                 self.end(hand, "closed")
         return taken
 
-    def attempt(self, number: int, ref: Ref, ending: str) -> None:
+    def attempt(self, number: int, ref: Ref, ending: str, *, patient: bool = True) -> None:
         """One attempt from its beginning to its end."""
-        hand = self.take(number, ref)
+        hand = self.take(number, ref, patient=patient)
         if hand and ending not in NO_WRITE:
             self.acts.admits(hand)
         if hand:
@@ -116,7 +119,7 @@ class RecordLife(RuleBasedStateMachine):
         acts, hand = self.acts, self.take(1, ref, urgency)
         if hand is None:
             return
-        if ending not in NO_WRITE:
+        if ending not in NO_WRITE and meanwhile != "zombie":
             acts.admits(hand)
         match meanwhile:
             case "another":
@@ -129,30 +132,55 @@ class RecordLife(RuleBasedStateMachine):
             case "marks":
                 acts.marks(ref, 5)
                 acts.folds(2)
-            case "silence" | "zombie":
+            case "silence" | "zombie" | "frozen":
                 acts.waits(LEASE_S + 1)
                 acts.rescues()
             case "stops":
                 acts.stops(1)
             case "sweep":
                 acts.sweeps(ref.kind)
-        taken_over = self.take(2, ref) if meanwhile == "zombie" else None
-        if other in NO_WRITE:  # a zombie may wake up before its next call, or after
+        over = self.take(2, ref) if meanwhile in {"zombie", "frozen"} else None
+        if over:  # it wakes up, and does as if nothing had happened
             acts.admits(hand)
+            acts.extends(1)
         self.end(hand, ending, twice=meanwhile == "nothing")
-        if taken_over:
-            self.end(taken_over, other)
+        if over:
+            self.end(over, other)
 
     @rule(
-        child=st.sampled_from([INVOICE, SECOND, PAYMENT]),
-        ending=st.sampled_from(["", "failed", "waiting", "later", "skipped", "done", "retrying"]),
+        child=st.sampled_from([PAYMENT, INVOICE, SECOND]),
+        ending=st.sampled_from(
+            ["waiting", "", "failed", "waiting", "later", "skipped", "done", "retrying"]
+        ),
+        first=st.booleans(),
+        swept=st.booleans(),
     )
-    def zoho_lacks_a_parent(self, child: Ref, ending: str) -> None:
-        """A child is told so while its parent rests, or is in the middle of an attempt."""
-        hand = self.take(1, PARENTS[child]) if ending else None
-        self.attempt(2, child, "orphaned")
-        if hand:
+    def zoho_lacks_a_parent(self, child: Ref, ending: str, first: bool, swept: bool) -> None:
+        """A child is told so after its parent's attempt, or in the middle of it."""
+        parent = PARENTS[child]
+        hand = self.take(1, parent) if ending else None
+        if hand and first:
             self.end(hand, ending)
+        self.attempt(2, child, "orphaned", patient=False)
+        if hand and not first:
+            self.end(hand, ending)
+        if swept:
+            self.acts.marks(parent, 0)
+            self.acts.folds(0)
+
+    @rule(
+        child=st.sampled_from([PAYMENT, INVOICE, SECOND]),
+        ending=st.sampled_from(["draft", "done", "more", "failed", "missing", "uncertain"]),
+    )
+    def a_parent_ends_while_its_child_waits(self, child: Ref, ending: str) -> None:
+        self.attempt(0, child, "waiting")
+        self.attempt(1, PARENTS[child], ending)
+
+    @rule(ref=st.sampled_from(REFS), looks=st.lists(LOOK, min_size=1, max_size=4))
+    def a_lost_write_is_looked_up(self, ref: Ref, looks: list[str]) -> None:
+        """The reply is lost, and one look-up follows the other."""
+        for ending in ("uncertain", *looks):
+            self.attempt(0, ref, ending)
 
     @rule(number=WHO, what=WORK, which=st.integers(0, 4), ending=ENDING)
     def a_worker_does_a_part(self, number: int, what: str, which: int, ending: str) -> None:
@@ -233,6 +261,23 @@ def ground(database_url: str) -> Iterator[Ground]:
 def test_the_store_keeps_what_is_promised_of_a_record(ground: Ground, depth: settings) -> None:
     assert RecordLife.ground is ground
     run_state_machine_as_test(RecordLife, settings=depth)
+
+
+@pytest.mark.parametrize("child", [PAYMENT, INVOICE])
+def test_no_child_is_forgotten_or_woken_early_however_its_parent_ends(
+    ground: Ground, child: Ref
+) -> None:
+    life = RecordLife()
+    for ending in ("done", "draft", "more", "failed", "missing"):
+        life.begin(())
+        life.a_parent_ends_while_its_child_waits(child, ending)
+        life.teardown()
+    for ending in ("done", "failed", "missing", "skipped", "waiting", "retrying"):
+        for first, swept in ((False, True), (True, False)):
+            life.begin((CUSTOMER,) if child == INVOICE else (CUSTOMER, INVOICE))
+            life.zoho_lacks_a_parent(child, ending, first, swept)
+            life.teardown()
+    assert ground.seen
 
 
 def test_every_change_in_the_table_of_states_happens(ground: Ground) -> None:
