@@ -54,14 +54,14 @@ class Transaction:
     `query` is the name of a file in queries/, parameters go by name. All raise DatabaseError.
     """
 
-    __slots__ = ("_address", "_first", "_link", "committing")
+    __slots__ = ("_address", "_first", "_link", "committing", "failed")
 
     def __init__(self, link: Connection, address: Address, first: bytes = b"") -> None:
         """Built by Database.transaction only; `first` goes ahead of the first statement."""
         self._link = link
         self._address = address
         self._first = first
-        self.committing = False
+        self.committing = self.failed = False
 
     async def fetch(self, query: str, /, **params: Any) -> list[Row]:
         """All rows of a query."""
@@ -88,11 +88,8 @@ class Transaction:
         """Column names and types (as SQL spells them) of a statement that ends in `limit 0`."""
         cursor = await self._run(text.encode(), params, "a statement")
         codes = [column.type_code for column in cursor.description or []]
-        rows = await self.fetch_sql(
-            "select oid::int8 as code, format_type(oid, -1) as name from pg_type"
-            " where oid = any(%(codes)s)",
-            {"codes": codes},
-        )
+        text = "select oid::int8 as code, format_type(oid, -1) as name from pg_type"
+        rows = await self.fetch_sql(f"{text} where oid = any(%(codes)s)", {"codes": codes})
         names = {row["code"]: row["name"] for row in rows}
         return [(column.name, names[column.type_code]) for column in cursor.description or []]
 
@@ -126,8 +123,9 @@ class Transaction:
             return [await _rows(cursor) for cursor in cursors]
         except psycopg.Error as error:
             await self._link.close()  # what of the answers is still to come, nobody knows
-            what = f"the batch {', '.join(name for name, _ in calls)}"
-            raise failure(error, what, self._address) from error
+            said = failure(error, f"the batch {', '.join(n for n, _ in calls)}", self._address)
+            self.failed = not isinstance(said, DatabaseUnavailableError)  # the server said no
+            raise said from error
 
     async def _fetch(self, text: bytes, params: Params | None, what: str) -> list[Row]:
         cursor = await self._run(text, params, what)
@@ -170,9 +168,8 @@ class Database:
         turn: Turn | None = None,
         dial: Dial = connect,
     ) -> Self:
-        """Connect once, to fail now rather than later.
+        """Connect once, to fail now rather than later; `turn` and `dial` are a simulation's own.
 
-        A simulation says who has the turn to hold a connection, and how one is made.
         Raises SettingsError for a URL that cannot be read, DatabaseUnavailableError and
         DatabaseLoginError when there is no way in, DatabaseError for a Postgres that is too old.
         """
@@ -341,6 +338,8 @@ class _Scope:
         try:
             if error is not None:
                 await self._undo(error)
+            elif self._transaction.failed:
+                raise self._rolled_back()
             elif self._link.info.transaction_status != TransactionStatus.IDLE:
                 await self._commit()
         except BaseException:
@@ -357,10 +356,7 @@ class _Scope:
                 raise self._unknown() from error
             raise failure(error, "COMMIT", self._links.address) from error
         if done.statusmessage == "ROLLBACK":  # an error inside was caught and passed over
-            raise DatabaseError(
-                "The transaction was rolled back: a statement in it had failed",
-                place=self._links.address.shown,
-            )
+            raise self._rolled_back()
 
     async def _undo(self, error: BaseException) -> None:
         if self._link.closed:
@@ -374,6 +370,10 @@ class _Scope:
                 await self._link.execute(b"rollback")
             except psycopg.Error:  # the error that brought us here says more
                 await self._link.close()
+
+    def _rolled_back(self) -> DatabaseError:
+        said = "The transaction was rolled back: a statement in it had failed"
+        return DatabaseError(said, place=self._links.address.shown)
 
     def _unknown(self) -> CommitUnknownError:
         return CommitUnknownError(
