@@ -114,7 +114,7 @@ class Worker:
             step=planned_operation(step),
             entity_type=KINDS[claim.ref.kind].singular,
             duration_ms=round((self._clock.monotonic() - started) * 1000),
-            identity=identity_of(desired) if desired else None,
+            identity=identity_of(desired) if desired and not desired.faults else None,
         )
         settled = await self._records.settle(claim, settlement, note)
         self._tell(_ended(claim, settlement, note, settled))
