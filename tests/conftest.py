@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from socket import AF_UNIX
+from socket import socket as connecting
 from tempfile import TemporaryDirectory
 
 import psycopg
@@ -231,9 +233,10 @@ def bouncer(binary: Path, cluster: Cluster, url: str) -> Iterator[str]:
 
 
 def wait_for(socket: Path, server: subprocess.Popen[bytes]) -> None:
-    """Return once the socket is there."""
+    """Return once somebody listens on the socket; its file is there a little earlier."""
     for _ in range(500):
-        if socket.exists():
+        with contextlib.suppress(OSError), connecting(AF_UNIX) as trying:
+            trying.connect(str(socket))
             return
         with contextlib.suppress(subprocess.TimeoutExpired):
             server.wait(0.02)

@@ -187,7 +187,10 @@ class Night:
             for worker in [each for each in self.crew if each.returncode is not None]:
                 text = (self.here.folder / f"worker-{self.number(worker)}.log").read_text()
                 assert worker.pid not in self.known, f"it fell by itself: {text[-2_000:]}"
-                assert "database" in text, f"it did not start: {text[-2_000:]}"
+                busy = (
+                    "database" in text or "run it again" in text
+                )  # it says so, and is started anew
+                assert busy, f"it did not start: {text[-2_000:]}"
                 self.crew.remove(worker)
             while len(self.crew) < CREW:
                 self.crew.append(await self.here.start())
