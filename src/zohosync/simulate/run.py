@@ -1,6 +1,7 @@
 """One seed, one run: the hours with their trouble, the quiet after them, and the verdict."""
 
 import hashlib
+import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -158,6 +159,8 @@ def simulate(
     watch: Callable[[float], None] = lambda _hours: None,
 ) -> Report:
     """Run one seed; `watch` is told the virtual hours so far. Raises ValueError for its profile."""
+
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of what is broken on purpose
 
     async def main() -> Report:
         clock = VirtualClock(START + timedelta(hours=seed * 7 % 24))
