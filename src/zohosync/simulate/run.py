@@ -159,7 +159,6 @@ def simulate(
     watch: Callable[[float], None] = lambda _hours: None,
 ) -> Report:
     """Run one seed; `watch` is told the virtual hours so far. Raises ValueError for its profile."""
-
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of what is broken on purpose
 
     async def main() -> Report:
