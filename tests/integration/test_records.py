@@ -11,7 +11,11 @@ from zohosync.core.records import Claim, Ref, Status
 from zohosync.core.settlement import IntentAfter, Settlement
 from zohosync.errors import DatabaseError, LeaseLostError
 from zohosync.store.database import Database, query_text
-from zohosync.store.organizations import pause_kinds, register_organization
+from zohosync.store.organizations import (
+    pause_kinds,
+    register_installation,
+    register_organization,
+)
 from zohosync.store.records import AttemptNote, Records
 
 NOTE = AttemptNote(step="create", entity_type="customer", duration_ms=1)
@@ -331,6 +335,21 @@ async def test_a_worker_of_the_organisation_before_takes_no_marks_of_the_one_now
     assert (await now.next_due()).marks
     assert await now.fold_marks() == 1
     assert [claim.ref.key for claim in await now.claim(1)] == ["42"]
+
+
+async def test_processes_that_register_at_the_same_time_do_not_meet_in_an_index(
+    any_database: Database,
+) -> None:
+    await register_installation(any_database, "12345678")
+    for number in range(40):  # a new organisation each time: an upsert knows one index, not two
+        await asyncio.gather(
+            *(register(any_database, org_id=f"{number}{twice % 2}") for twice in range(6))
+        )
+    async with any_database.transaction() as transaction:
+        rows = await transaction.fetch_sql(
+            "select count(*) filter (where active) as active, count(*) from zohosync.organizations"
+        )
+    assert rows == [{"active": 1, "count": 80}]
 
 
 async def test_leases_are_extended_in_the_order_in_which_calls_are_admitted(

@@ -62,13 +62,12 @@ class Keeper:
 
     async def _round(self, tasks: asyncio.TaskGroup) -> None:
         """Rescue what nobody holds any more; ask a down organisation whether it is up again."""
-        rescued = await self._records.rescue()
+        rescued, state = await self._records.rescue_and_look()
         if rescued:
             self._tell(Noted(f"took over {rescued} records whose worker went silent"))
             self._wake()
         if self._probing is not None and not self._probing.done():
             return
-        state = await self._records.next_due()
         down = state.overloads >= DOWN_AFTER and not state.paused
         if down and (state.closed_for_s or 0.0) <= 0:  # it may hang: the next rescue does not wait
             self._probing = tasks.create_task(self._probe())

@@ -39,7 +39,7 @@ from zohosync.core.states import foreseen
 from zohosync.engine.gate import Gate
 from zohosync.errors import DatabaseError, LeaseLostError
 from zohosync.events import AttemptEnded, Listener, Noted
-from zohosync.store.records import AttemptNote, Records, Settled
+from zohosync.store.records import AttemptNote, NextDue, Records, Settled
 from zohosync.store.source import Source
 from zohosync.store.writeback import WriteBack
 from zohosync.zoho.client import Remote
@@ -167,7 +167,7 @@ class Worker:
         async with asyncio.TaskGroup() as tasks:
             while not stop.is_set():
                 try:
-                    nap_s = 0.0 if await self._take(tasks) else await self._nap_s()
+                    nap_s = self._nap_s(await self._take(tasks))
                 except DatabaseError as error:
                     self._tell(Noted(f"the database: {error}", logging.WARNING))
                     nap_s = self._settings.poll_s
@@ -177,16 +177,19 @@ class Worker:
                     await self._nap(nap_s, stop)
             self._gate.close()  # what still waits for leave is given back unspent
 
-    async def _take(self, tasks: asyncio.TaskGroup) -> int:
-        """Fold marks, claim for the free slots, read rows and parents, start the attempts."""
+    async def _take(self, tasks: asyncio.TaskGroup) -> NextDue:
+        """Fold marks, claim for the free slots, read rows and parents, start the attempts.
+
+        Returns what is left to do.
+        """
         free = self._free()
         if free > 0:
-            folded, claims = await self._records.take(free)
+            claims, left = await self._records.take(free)
         else:  # the last places are kept for whom somebody waits
-            left = self._settings.slots - len(self._live)
-            folded, claims = await self._records.take(left, (LIVE,))
+            places = self._settings.slots - len(self._live)
+            claims, left = await self._records.take(places, (LIVE,))
         if not claims:
-            return folded
+            return left
         self._live.update((claim.ref, claim) for claim in claims)
         wanted: dict[Ref, Desired | None] = {}
         try:
@@ -203,7 +206,7 @@ class Worker:
         for claim in claims:
             if claim.ref in wanted:
                 tasks.create_task(self._guarded(claim, wanted[claim.ref], parents))
-        return len(claims)
+        return left
 
     def _free(self) -> int:
         """Places that any record may take; the reserve stays free for live ones."""
@@ -231,8 +234,8 @@ class Worker:
             if self._roomy():
                 self._room.set()
 
-    async def _nap_s(self) -> float:
-        due = await self._records.next_due()
+    def _nap_s(self, due: NextDue) -> float:
+        """How long until there is something to do."""
         if due.marks:
             return HELD_S
         if due.paused or due.overloads >= DOWN_AFTER:

@@ -24,7 +24,8 @@ ROLE = "zohosync_worker"
 
 # What makes the same seed end in the same rows: no upkeep in the background, one plan each.
 _SERVER = """
-alter system set autovacuum = off; alter system set jit = off; alter system set plan_cache_mode = force_generic_plan;
+alter system set autovacuum = off; alter system set jit = off;
+alter system set plan_cache_mode = force_generic_plan;
 alter system set max_parallel_workers_per_gather = 0;
 alter system set synchronous_commit = off; alter system set full_page_writes = off;
 alter system set track_counts = off; select pg_reload_conf()

@@ -90,12 +90,14 @@ class Records:
 
     async def take(
         self, limit: int, priorities: Sequence[int] = PRIORITIES
-    ) -> tuple[int, list[Claim]]:
-        """`fold_marks` and `claim` in one round trip: how many marks, and the claims."""
-        folded, rows = await self._database.batch(
-            ("fold_marks", self._fold(FOLD)), ("claim_records", self._claim(limit, priorities))
+    ) -> tuple[list[Claim], NextDue]:
+        """`fold_marks`, `claim` and `next_due` in one round trip: the claims, and what is left."""
+        _, rows, due = await self._database.batch(
+            ("fold_marks", self._fold(FOLD)),
+            ("claim_records", self._claim(limit, priorities)),
+            ("next_due", {"org_id": self._org_id}),
         )
-        return int(folded[0]["marks"]), self._claimed(rows)
+        return self._claimed(rows), _next_due(due)
 
     def _fold(self, limit: int) -> dict[str, Any]:
         return {
@@ -295,7 +297,14 @@ class Records:
 
     async def rescue(self) -> int:
         """Give back what dead or frozen workers hold; returns how many records."""
-        return await self._database.execute("rescue_records")
+        return (await self.rescue_and_look())[0]
+
+    async def rescue_and_look(self) -> tuple[int, NextDue]:
+        """`rescue` and `next_due` in one round trip."""
+        rescued, due = await self._database.batch(
+            ("rescue_records", {}), ("next_due", {"org_id": self._org_id})
+        )
+        return len(rescued), _next_due(due)
 
     async def release(self) -> int:
         """Give back all that this worker still holds."""
@@ -303,8 +312,7 @@ class Records:
 
     async def next_due(self) -> NextDue:
         """What there is to do, and in how many seconds."""
-        row = await self._database.fetch_one("next_due", org_id=self._org_id)
-        return NextDue(**row) if row else NextDue(False, None, None, None, None, 0)
+        return _next_due(await self._database.fetch("next_due", org_id=self._org_id))
 
     async def unsettled(self, horizon_s: float) -> dict[str, Any]:
         """Counts of what will still move by itself within `horizon_s` seconds."""
@@ -318,6 +326,10 @@ _INTENT_STATES = {
     IntentAfter.DUPLICATE: "duplicate",
     IntentAfter.CLOSE: "closed",
 }
+
+
+def _next_due(rows: Sequence[Mapping[str, Any]]) -> NextDue:
+    return NextDue(**rows[0]) if rows else NextDue(False, None, None, None, None, 0)
 
 
 def claim_of(org_id: str, row: Mapping[str, Any]) -> Claim:

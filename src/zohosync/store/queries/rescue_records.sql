@@ -12,3 +12,4 @@ update zohosync.records r
    select ctid from zohosync.records
     where lease_until < (select zohosync.current_time())
     order by kind, key limit 1000 for update skip locked))
+returning r.kind, r.key
