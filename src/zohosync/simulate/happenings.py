@@ -210,11 +210,10 @@ async def _retried(world: World) -> None:
 
 async def _limits_changed(world: World) -> None:
     """An operator lowers the limits, and raises them again."""
-    usual = world.limits
-    world.limits = replace(usual, per_minute=20, in_flight=2)
+    world.limits = replace(world.usual_limits, per_minute=20, in_flight=2)
     world.restart_all()
     await world.clock.sleep(1_200)
-    world.limits = usual
+    world.limits = world.usual_limits
     world.restart_all()
 
 

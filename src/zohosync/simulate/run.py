@@ -138,7 +138,7 @@ async def _judged(world: World) -> list[Violation]:
         scene = Scene(
             database=database, source=source, sandbox=world.sandbox,
             org_id=world.sandbox.organization_id, excuse=world.company.excuse,
-            touched=world.touched, limits=world.limits,
+            touched=world.touched, limits=world.usual_limits,
             blocks_scripted=_blocks(world), interruptions=sorted(world.interruptions),
             attempts_ended=world.attempts, calls_left=world.calls_left, processes=world.started + 1,
             logins=world.names["logins"],

@@ -38,7 +38,7 @@ class World:
         self.company = Company(_chance(seed, 2), self.zone)
         self.troubles = Troubles(profile, _chance(seed, 3))
         self.names = Counter[str]()
-        self.limits = PLANS["standard"]
+        self.limits = self.usual_limits = PLANS["standard"]
         self.sandbox = Sandbox(
             clock=clock, chance=_chance(seed, 4), time_zone=self.zone,
             limits=SandboxLimits(in_flight=5, per_day=1_000), faults=self.troubles.remote(),
