@@ -76,6 +76,18 @@ class CommitUnknownError(DatabaseUnavailableError):
     """The connection died while a transaction was being committed: it may have landed."""
 
 
+class OrganizationGoneError(DatabaseError):
+    """The organisation's row is not in the database any more: nothing may be called."""
+
+    def __init__(self, org_id: str, place: str) -> None:
+        """`place` is the database's address."""
+        super().__init__(
+            f"The row of organisation {org_id} is gone from zohosync.organizations",
+            place=place,
+            next_step="start zohosync again: it registers the organisation anew",
+        )
+
+
 class EmbeddedPostgresError(DatabaseError):
     """Our own Postgres cannot be made or started here."""
 

@@ -95,7 +95,7 @@ async def test_what_is_left_of_the_day_reaches_the_journal() -> None:
     async with line(limits=limits) as on:
         await on.create("customers", ANN)
         await on.create("customers", {**ANN, "notes": "zs:t:2"})
-        assert [end.quota_left for end in on.gate.ends] == [None, 999, 998]
+        assert [end.quota and end.quota.left for end in on.gate.ends] == [None, 999, 998]
 
 
 class ShutGate:

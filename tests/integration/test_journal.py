@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -22,12 +22,14 @@ from zohosync.core.governor import (
     Limits,
     Verdict,
     admit,
+    mint_limits,
     outage,
 )
 from zohosync.core.kinds import MAPPED
+from zohosync.core.lanes import Books, Choice, in_line
 from zohosync.core.records import Claim
 from zohosync.store.database import Database
-from zohosync.store.journal import Admission, Ending, Entry, Journal, mint_limits
+from zohosync.store.journal import Ending, Entry, Journal
 from zohosync.store.organizations import register_organization
 from zohosync.store.records import Records
 
@@ -73,7 +75,7 @@ async def register(database: Database, org_id: str = "1", time_zone: str = "Euro
         mode="sandbox",
         time_zone=time_zone,
         currency=None,
-        limits=PLANS["premium"],
+        limits=replace(PLANS["premium"], per_second=10),
         kinds=MAPPED,
     )
 
@@ -84,14 +86,28 @@ def journal_of(database: Database, org_id: str = "1", worker: str = "w") -> Jour
     )
 
 
-async def ask(journal: Journal, limits: Limits, *entries: Entry) -> Admission:
-    def decide(view: JournalView, wanted: int) -> Verdict:
-        return admit(view, limits, wanted)
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What was granted to those that asked as if there were no lanes."""
 
-    return await journal.admit(entries, decide, limits)
+    verdict: Verdict
+    call_ids: dict[int, int]
+    now: datetime
 
 
-async def finish(journal: Journal, granted: Admission, *, sent: bool = True) -> None:
+async def ask(journal: Journal, limits: Limits, *entries: Entry) -> Granted:
+    verdicts = []
+
+    def decide(view: JournalView, books: Books, told: Limits) -> Choice:
+        del books, told
+        verdicts.append(admit(view, limits, len(entries)))
+        return in_line(verdicts[0])
+
+    admission = await journal.admit(entries, decide)
+    return Granted(verdicts[0], admission.call_ids, admission.now)
+
+
+async def finish(journal: Journal, granted: Granted, *, sent: bool = True) -> None:
     await journal.finish(
         [Ending(each, sent, 200, "0", "done", 12.3) for each in granted.call_ids.values()]
     )

@@ -44,7 +44,8 @@ async def shop(
         await joined.source.mark_all("customers", priority=5)
         org_id = sandbox.organization_id
         dead = Records(database, org_id=org_id, worker="dead", lease_s=LEASE_S, debounce_s=0.0)
-        assert len((await dead.take(1))[0]) == 1
+        await dead.fold_marks()
+        assert len(await dead.claim(1)) == 1
         await made.rows(f"update zohosync.organizations set overloads = {overloads} returning 1")
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:

@@ -1,14 +1,15 @@
 """What stands where a guard stood while it is off: the same without it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from sim.guard_off import Off, entry, name, together
 from zohosync.core import governor, lookups
-from zohosync.core.governor import Effect, JournalView, Limits, Verdict, admit, effect_of
+from zohosync.core.governor import Effect, JournalView, Limits, effect_of
 from zohosync.core.kinds import KINDS
+from zohosync.core.lanes import Asked, Books, Choice, choose
 from zohosync.core.outcome import _accepted
 from zohosync.core.plan import Find, Policy, Purpose, Step, Wait, _waits_on, plan
 from zohosync.core.records import Candidate, Claim, ParentView, Slot, Status
@@ -82,8 +83,10 @@ def never_down() -> Off:
     return together(*(name(place, "DOWN_AFTER", 1_000_000) for place in places))
 
 
-def as_if_up(view: JournalView, limits: Limits, wanted: int, *, probe: bool = False) -> Verdict:
-    return admit(replace(view, overloads=0), limits, wanted, probe=probe)
+def as_if_up(
+    view: JournalView, books: Books, limits: Limits, asked: Sequence[Asked], *, probe: bool = False
+) -> Choice:
+    return choose(replace(view, overloads=0), books, limits, asked, probe=probe)
 
 
 async def parked_blindly(

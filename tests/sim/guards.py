@@ -182,7 +182,11 @@ _ZOHO = {
     ),
     "places in flight": Guard(
         "no more calls are under way than Zoho takes at once",
-        query("view_journal", ("limit %(in_flight)s) as", "limit 0 * %(in_flight)s) as")),
+        query(
+            "view_journal",
+            ("(o.limits ->> 'in_flight')::int", "0"),
+            ("case when c.finished_at is not null then", "case when true then"),
+        ),
         told(zoho.more_work_than_may_be_in_flight, zoho.TWO_IN_FLIGHT),
     ),
     "half a minute at midnight": Guard(
@@ -223,7 +227,7 @@ _ZOHO = {
     "one probe while down": Guard(
         "while Zoho is down, one reading call at a time asks whether it is up again",
         together(
-            name(gate, "admit", gap.as_if_up),
+            name(gate, "choose", gap.as_if_up),
             query("claim_records", ("and o.overloads < %(down_after)s", "")),
         ),
         told(zoho.zoho_is_down_for_ten_minutes),

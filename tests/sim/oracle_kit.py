@@ -124,7 +124,7 @@ class Stage:
         """Change a record in Zoho behind everybody's back."""
         self.shelf(kind).change(self.row(kind, **wanted), fields)
 
-    def limited(self, **numbers: int) -> None:
+    def limited(self, **numbers: Any) -> None:
         """Judge by other limits than those that held."""
         self.scene = replace(self.scene, limits=replace(self.scene.limits, **numbers))
 

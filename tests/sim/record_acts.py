@@ -27,16 +27,17 @@ from sim.record_kit import (
     agree,
 )
 from sim.record_model import Book, Intent, Record, stuck
-from zohosync.core.governor import DOWN_AFTER, PLANS, Effect, JournalView, Verdict
+from zohosync.core.governor import DOWN_AFTER, Effect, JournalView, Limits
 from zohosync.core.kinds import KINDS
-from zohosync.core.records import Ref, Status
+from zohosync.core.lanes import Books, Choice
+from zohosync.core.records import LANES, Ref, Status
 from zohosync.core.settlement import Settlement
 from zohosync.core.states import CHANGES, foreseen
 from zohosync.errors import LeaseLostError
 from zohosync.store.history import History
 from zohosync.store.journal import Entry, Journal
 from zohosync.store.organizations import pause_kinds
-from zohosync.store.records import PRIORITIES, Records
+from zohosync.store.records import Records
 
 T = TypeVar("T")
 
@@ -124,7 +125,7 @@ class Acts:
         assert folded == self.book.fold(limit)
         self.compare("fold_marks")
 
-    def claims(self, number: int, limit: int, lanes: tuple[int, ...] = PRIORITIES) -> list[Hand]:
+    def claims(self, number: int, limit: int, lanes: tuple[int, ...] = tuple(LANES)) -> list[Hand]:
         """Take what is due; judge what was taken and what was left."""
         book = self.book
         due = {
@@ -162,9 +163,7 @@ class Acts:
         record = self.book.records[claim.ref]
         entry = Entry("api", 5, f"{claim.ref.kind}.create", "POST", "/", claim, writes=True)
         holds = self.book.holds(claim) and record.lease and record.lease.until > self.book.now
-        granted = self.act(
-            self.journal.admit([replace(entry, intent={"a": 1})], _grant, PLANS["unlimited"])
-        )
+        granted = self.act(self.journal.admit([replace(entry, intent={"a": 1})], _grant))
         assert bool(granted.call_ids) == bool(holds)
         if holds:
             hand.wrote, record.intent = True, Intent(granted.call_ids[0])
@@ -346,5 +345,5 @@ class Acts:
         return bool(self.book.marks)
 
 
-def _grant(_view: JournalView, wanted: int) -> Verdict:
-    return Verdict(wanted)
+def _grant(_view: JournalView, _books: Books, _limits: Limits) -> Choice:
+    return Choice((0,))

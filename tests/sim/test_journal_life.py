@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
+import simplejson
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -19,10 +20,19 @@ from hypothesis.stateful import (
 )
 
 from sim.journal_model import MINT_LATEST, RemoteModel, Sent
-from zohosync.core.governor import DOWN_AFTER, Effect, JournalView, Limits, Verdict, admit
+from zohosync.core.governor import (
+    DOWN_AFTER,
+    Effect,
+    JournalView,
+    Limits,
+    Verdict,
+    admit,
+    mint_limits,
+)
 from zohosync.core.kinds import MAPPED
+from zohosync.core.lanes import Books, Choice, in_line
 from zohosync.store.database import Database
-from zohosync.store.journal import Ending, Entry, Journal, mint_limits
+from zohosync.store.journal import Ending, Entry, Journal
 from zohosync.store.organizations import register_organization
 
 ZONE = "Europe/Berlin"
@@ -106,6 +116,8 @@ class JournalLife(RuleBasedStateMachine):
     def begin(self, limits: Limits, at: datetime) -> None:
         self.ground.at, self.ground.behind = at, timedelta(0)
         self.ground.plain.execute(CLEAN.encode())
+        told = simplejson.dumps(asdict(limits))
+        self.ground.plain.execute("update zohosync.organizations set limits = %s", [told])
         self.limits, self.remote = limits, RemoteModel(limits, ZoneInfo(ZONE))
 
     def ask(self, who: int, entries: list[Entry], *, probe: bool = False) -> Verdict:
@@ -113,11 +125,16 @@ class JournalLife(RuleBasedStateMachine):
         mints = entries[0].door == "accounts"
         limits = mint_limits(self.limits) if mints else self.limits
 
-        def decide(view: JournalView, wanted: int) -> Verdict:
-            return admit(view, limits, wanted, probe=probe)
+        verdicts = []
 
-        granted = self.ground.run(self.journals[who].admit(entries, decide, limits))
-        now, verdict = self.ground.at, granted.verdict
+        def decide(view: JournalView, books: Books, told: Limits) -> Choice:
+            del books
+            assert told == self.limits
+            verdicts.append(admit(view, limits, len(entries), probe=probe))
+            return in_line(verdicts[0])
+
+        granted = self.ground.run(self.journals[who].admit(entries, decide))
+        now, verdict = self.ground.at, verdicts[0]
         latest = MINT_LATEST if mints else timedelta(seconds=TIME_LIMIT_S)
         sent = [Sent(each, now, now + latest, mints) for each in granted.call_ids.values()]
         assert len(sent) == verdict.granted

@@ -30,9 +30,8 @@ from sim.record_kit import (
     Hand,
     endings,
 )
-from zohosync.core.records import Ref
+from zohosync.core.records import LANES, Ref
 from zohosync.core.states import CHANGES
-from zohosync.store.records import PRIORITIES
 
 ENDING = st.sampled_from(ENDINGS)
 CHILD_ENDING = st.sampled_from([*ENDINGS, *["orphaned"] * 6, *["waiting"] * 3])
@@ -190,7 +189,7 @@ class RecordLife(RuleBasedStateMachine):
             case "fold":
                 acts.folds(number, 1 + which)
             case "claim" | "live":
-                acts.claims(number, 1 + which, PRIORITIES if what == "claim" else (10,))
+                acts.claims(number, 1 + which, tuple(LANES) if what == "claim" else (10,))
             case "write" if hand:
                 acts.admits(hand)
             case "end" if hand:

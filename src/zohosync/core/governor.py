@@ -7,12 +7,24 @@ call without an outcome finishes at its deadline. All limits hold at once; the o
 is locked while `admit` decides, so any number of processes share them exactly.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from types import MappingProxyType
+from typing import Any
 
-from zohosync.core.replies import Closed, Reply, Throttled, Unauthorized, Unavailable, Unreachable
+from zohosync.core.adaptive import Pace
+from zohosync.core.records import BULK, NORMAL, UPKEEP
+from zohosync.core.replies import (
+    Closed,
+    Quota,
+    Reply,
+    Throttled,
+    Unauthorized,
+    Unavailable,
+    Unreachable,
+)
 
 MINUTE_S = 60.25
 """The remote's rolling minute, with a guard band for jitter between our clocks."""
@@ -38,6 +50,38 @@ BLOCK_MAX_S = 90_000.0
 
 
 @dataclass(frozen=True, slots=True)
+class Shares:
+    """What each lane may count on; shares are of the minute and of the day, between 0 and 1.
+
+    `room` places of the minute are kept free for live, and `day_room` of the day at its beginning,
+    less and less until midnight. `least` is guaranteed to a lower lane that waits. `others` is kept
+    back for people and other integrations of the organisation.
+    """
+
+    room: int = 1
+    day_room: float = 0.15
+    least: Mapping[int, float] = field(
+        default_factory=lambda: {NORMAL: 0.2, BULK: 0.1, UPKEEP: 0.02}
+    )
+    others: float = 0.0
+
+    def faults(self) -> list[str]:
+        """What is wrong with the numbers, in words."""
+        shares = {f"least.{lane}": share for lane, share in self.least.items()}
+        shares |= {"day_room": self.day_room, "others": self.others}
+        faults = [
+            f"lanes.{name} is {share}: it must be a share between 0 and 0.9"
+            for name, share in shares.items()
+            if not 0 <= share <= 0.9
+        ]
+        if type(self.room) is not int or not 0 <= self.room <= 50:
+            faults.append(f"lanes.room is {self.room}: it must be a whole number from 0 to 50")
+        if sum(self.least.values()) + self.others > 0.9:
+            faults.append("lanes.least and lanes.others together leave live under a tenth")
+        return faults
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What the organisation's plan allows; None lifts a limit.
 
@@ -51,6 +95,8 @@ class Limits:
     mints: int = 10
     block_s: float = 1_800.0
     warn_at: int | None = None
+    shares: Shares = field(default_factory=Shares)
+    pace: Pace = field(default_factory=Pace)
 
     def faults(self) -> list[str]:
         """What is wrong with the numbers, in words."""
@@ -65,7 +111,7 @@ class Limits:
             faults.append(
                 f"limits.block_s is {self.block_s}: it must be over 0 and at most {BLOCK_MAX_S:g}"
             )
-        return faults
+        return faults + self.shares.faults() + self.pace.faults()
 
 
 PLANS = MappingProxyType(
@@ -79,6 +125,10 @@ PLANS = MappingProxyType(
             per_second=10,
             block_s=600.0,
             warn_at=20_000,
+            pace=Pace(
+                sizes={"customers": 5, "subscriptions": 5, "invoices": 10, "payments": 10},
+                pauses_s={"customers": 5, "subscriptions": 3, "invoices": 2, "payments": 2},
+            ),
         ),
         "unlimited": Limits(per_minute=None, in_flight=64, per_day=None, mints=10),
     }
@@ -89,6 +139,8 @@ the performance guide's own; `unlimited` is for the sandbox with its limits lift
 DAY_SPENT = "the day's limit is spent"
 
 OUTAGE = "Zoho does not answer"
+
+SINGLE = "one call at a time until Zoho answers"
 
 DOWN_AFTER = 5
 """Overload failures in a row across records that mark the organisation as down."""
@@ -150,6 +202,9 @@ def admit(view: JournalView, limits: Limits, wanted: int, *, probe: bool = False
     if limits.per_day is not None and view.day_used >= limits.per_day:
         return Verdict(0, day_ends, DAY_SPENT, closed=True)
     rooms: list[tuple[int, datetime, str]] = []
+    if view.closed_until is not None:  # the closing is over, and no call has found out what is now
+        soon = now + timedelta(seconds=POLL_S)
+        rooms.append((0 if probed else 1, soon, SINGLE))
     if limits.per_day is not None:
         rooms.append((limits.per_day - view.day_used, day_ends, "day"))
     for limit, taken, held_s, reason in (
@@ -235,6 +290,16 @@ def outage(overloads: int) -> Effect:
     return Effect(close_s=probe_in_s(overloads), reason=OUTAGE)
 
 
+def is_daily(quota: Quota, limits: Limits) -> bool:
+    """Whether what Zoho says of its quota is about the day: no window of minutes allows so much."""
+    return limits.per_minute is None or quota.limit > 2 * limits.per_minute
+
+
+def mint_limits(limits: Limits) -> Limits:
+    """The limits that hold at the token door, whose minute has ten."""
+    return Limits(per_minute=limits.mints, in_flight=None, per_day=None)
+
+
 def probe_in_s(overloads: int) -> float:
     """Seconds until the next probing read of a down organisation."""
     doublings = min(10, max(0, overloads - DOWN_AFTER))
@@ -248,6 +313,27 @@ def _sane(seconds: float | None, otherwise: float) -> float:
     return min(seconds, BLOCK_MAX_S)
 
 
-def with_numbers(limits: Limits, **numbers: int | None) -> Limits:
+def limits_of(told: Mapping[str, Any]) -> Limits:
+    """Limits as `dataclasses.asdict` wrote them down; what is not there has its default."""
+    fields = _floats(told)
+    shares, pace = fields.pop("shares", {}), fields.pop("pace", {})
+    if "least" in shares:
+        shares["least"] = {int(lane): share for lane, share in shares["least"].items()}
+    return Limits(**fields, shares=Shares(**shares), pace=Pace(**pace))
+
+
+def _floats(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What was read with Decimals in it, deep down, with floats."""
+    return {
+        name: _floats(value)
+        if isinstance(value, Mapping)
+        else float(value)
+        if isinstance(value, Decimal)
+        else value
+        for name, value in told.items()
+    }
+
+
+def with_numbers(limits: Limits, **numbers: Any) -> Limits:
     """The limits with the user's own numbers put in."""
     return replace(limits, **{name: value for name, value in numbers.items() if value is not None})

@@ -6,6 +6,14 @@ from zohosync.core.records import Candidate, Payload
 
 
 @dataclass(frozen=True, slots=True)
+class Quota:
+    """What Zoho says beside a reply: the limit of its window, and how many calls of it are left."""
+
+    limit: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
     """Zoho did it; `fields` are the record as the reply shows it, in our spellings."""
 

@@ -11,21 +11,24 @@ import logging
 from dataclasses import dataclass, field
 
 from zohosync.clock import Clock
+from zohosync.core.adaptive import MANY
 from zohosync.core.governor import (
     DAY_SPENT,
     DOWN_AFTER,
     Effect,
     JournalView,
     Limits,
-    Verdict,
     admit,
     effect_of,
+    is_daily,
+    mint_limits,
     outage,
 )
-from zohosync.core.replies import Throttled
+from zohosync.core.lanes import Asked, Books, Choice, choose, in_line
+from zohosync.core.replies import Quota, Throttled
 from zohosync.errors import DatabaseError, LeaseLostError
 from zohosync.events import Listener, Noted, OrganizationTouched
-from zohosync.store.journal import Ending, Entry, Journal, mint_limits
+from zohosync.store.journal import Ending, Entry, Journal
 from zohosync.zoho.client import Call, CallEnd, GateClosedError, Ticket
 
 BATCH = 32
@@ -33,6 +36,9 @@ BATCH = 32
 
 NAP_S = 1.0
 """The longest sleep between two questions: another process may have freed a place."""
+
+QUOTA_S = 5.0
+"""How often what Zoho says of the day's quota is written down."""
 
 TOKEN_CLOSED_S = 600.0
 """How long the token door stays closed after "Access Denied … continuously" (documented)."""
@@ -70,6 +76,9 @@ class Gate:
         self._numbers = itertools.count()
         self._news = asyncio.Event()
         self._overloads = 0
+        self._reopening = False
+        self._size = MANY
+        self._quota_at = -QUOTA_S
         self._closing = False
         self._probes: set[int] = set()
         self._endings: list[Ending] = []
@@ -79,6 +88,11 @@ class Gate:
     def down(self) -> bool:
         """Whether the organisation does not answer at the moment."""
         return self._overloads >= DOWN_AFTER
+
+    @property
+    def size(self) -> int:
+        """How many calls may be in flight, as far as the last ones went well."""
+        return self._size
 
     @property
     def waiting(self) -> int:
@@ -129,22 +143,22 @@ class Gate:
         close_s = effect.close_s
         probe = ticket.call_id in self._probes
         self._probes.discard(ticket.call_id)
-        known = end.quota_left is not None
+        quota = self._news_of(end.quota)
         if (
             close_s
             or effect.close_until_midnight
             or effect.pause
             or effect.overload
             or tokens
-            or (effect.healthy and self._overloads)
-            or known
+            or (effect.healthy and (self._overloads or self._reopening))
+            or quota
         ):
             before = self._overloads
             self._overloads = await self._journal.touch(
                 effect,
                 close_s=close_s,
                 close_mints_s=close_mints_s,
-                quota_left=end.quota_left,
+                quota=quota,
                 overloads_max=None if probe else DOWN_AFTER,
                 judge=outage if effect.overload else None,
             )
@@ -154,6 +168,15 @@ class Gate:
         if effect.reason or effect.pause:
             self._tell(OrganizationTouched(effect.pause or effect.reason or "", close_s))
         self._news.set()
+
+    def _news_of(self, quota: Quota | None) -> Quota | None:
+        """What Zoho says of the day, if it is and now and then: each costs a statement."""
+        if quota is None or not is_daily(quota, self._limits):
+            return None
+        if self._clock.monotonic() < self._quota_at:
+            return None
+        self._quota_at = self._clock.monotonic() + QUOTA_S
+        return quota
 
     async def pause(self, reason: str) -> None:
         """Let nothing of the organisation run until somebody resumes it."""
@@ -199,41 +222,52 @@ class Gate:
         batch = [waiter for waiter in batch if not waiter.leave.done()]
         if not batch:
             return None
-        limits = mint_limits(self._limits) if door == "accounts" else self._limits
+        asked = [_asked(waiter.call) for waiter in batch]
 
-        def decide(view: JournalView, wanted: int) -> Verdict:
-            self._overloads = view.overloads if door == "api" else self._overloads
-            return admit(view, limits, wanted, probe=probe)
+        def decide(view: JournalView, books: Books, limits: Limits) -> Choice:
+            if door == "accounts":
+                return in_line(admit(view, mint_limits(limits), len(asked)))
+            self._overloads = view.overloads
+            self._reopening = view.closed_until is not None
+            return choose(view, books, limits, asked, probe=probe)
 
         asked_at = self._clock.monotonic()
         try:
-            entries = [_entry(waiter.call) for waiter in batch]
-            granted = await self._journal.admit(entries, decide, limits)
+            granted = await self._journal.admit([_entry(waiter.call) for waiter in batch], decide)
         except DatabaseError as error:
             for waiter in batch:
                 _refuse(waiter, error)
             return None
-        verdict = granted.verdict
-        for place, waiter in enumerate(batch):
-            call_id = granted.call_ids.get(place)
-            if call_id is not None and not waiter.leave.done():
+        self._limits = granted.limits
+        choice = granted.choice
+        if door == "api":
+            self._size = choice.size
+        for place in choice.places:
+            waiter, call_id = batch[place], granted.call_ids.get(place)
+            if call_id is None:
+                _refuse(waiter, LeaseLostError("the lease was lost before the call left"))
+            elif not waiter.leave.done():
                 send_by = asked_at + self._send_within_s
                 if probe:
                     self._probes.add(call_id)
                 waiter.leave.set_result(Ticket(call_id, send_by, self._time_limit_s))
-            elif place < verdict.granted:
-                _refuse(waiter, LeaseLostError("the lease was lost before the call left"))
         wait_s = 0.0
-        if verdict.not_before is not None:
-            wait_s = max(0.005, (verdict.not_before - granted.now).total_seconds())
-        for waiter in batch[verdict.granted :]:
-            if verdict.closed:
-                _refuse(waiter, GateClosedError(verdict.reason or "closed", wait_s))
+        if choice.not_before is not None:
+            wait_s = max(0.005, (choice.not_before - granted.now).total_seconds())
+        for place, waiter in enumerate(batch):
+            if place in choice.places:
+                continue
+            lane_closed = choice.lanes_closed.get(waiter.call.lane)
+            if choice.closed:
+                _refuse(waiter, GateClosedError(choice.reason or "closed", wait_s))
+            elif lane_closed is not None and door == "api":
+                closed_s = (lane_closed - granted.now).total_seconds()
+                _refuse(waiter, GateClosedError("the day's share of its lane", closed_s))
             else:
                 heapq.heappush(self._waiting, waiter)
-        if verdict.reason == DAY_SPENT:
+        if choice.reason == DAY_SPENT:
             await self._close_day()
-        return None if verdict.closed else wait_s
+        return None if choice.closed else wait_s
 
     async def _close_day(self) -> None:
         """Let nobody claim before midnight what could not be sent before midnight."""
@@ -248,6 +282,10 @@ class Gate:
 def _refuse(waiter: _Waiter, error: Exception) -> None:
     if not waiter.leave.done():
         waiter.leave.set_exception(error)
+
+
+def _asked(call: Call) -> Asked:
+    return Asked(call.lane, call.claim.ref.kind if call.claim else None)
 
 
 def _entry(call: Call) -> Entry:

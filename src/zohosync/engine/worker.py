@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -10,6 +11,7 @@ from datetime import timedelta
 from zohosync.clock import Chance, Clock
 from zohosync.core.governor import DOWN_AFTER, too_many_missing
 from zohosync.core.kinds import KINDS
+from zohosync.core.lanes import places_of
 from zohosync.core.mapping import identity_of
 from zohosync.core.outcome import judge
 from zohosync.core.plan import (
@@ -24,7 +26,6 @@ from zohosync.core.plan import (
     planned_operation,
 )
 from zohosync.core.records import (
-    LIVE,
     Claim,
     Desired,
     ErrorClass,
@@ -182,12 +183,11 @@ class Worker:
 
         Returns what is left to do.
         """
-        free = self._free()
-        if free > 0:
-            claims, left = await self._records.take(free)
-        else:  # the last places are kept for whom somebody waits
-            places = self._settings.slots - len(self._live)
-            claims, left = await self._records.take(places, (LIVE,))
+        held = Counter(lane_of(claim.priority) for claim in self._live.values())
+        settings = self._settings
+        claims, left = await self._records.take(
+            places_of(settings.slots, settings.reserve, held, self._gate.size)
+        )
         if not claims:
             return left
         self._live.update((claim.ref, claim) for claim in claims)

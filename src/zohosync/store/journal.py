@@ -1,7 +1,7 @@
 """The journal is the limiter: a row before each call leaves, its outcome after, limits between."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,12 +14,15 @@ from zohosync.core.governor import (
     Effect,
     JournalView,
     Limits,
-    Verdict,
+    limits_of,
 )
+from zohosync.core.lanes import Books, Choice, Counted, Mark, marks_after
 from zohosync.core.records import Claim, Payload
+from zohosync.core.replies import Quota
+from zohosync.errors import OrganizationGoneError
 from zohosync.store.database import Database, Row
 
-Decide = Callable[[JournalView, int], Verdict]
+Decide = Callable[[JournalView, Books, Limits], Choice]
 Judge = Callable[[int], Effect]
 
 
@@ -52,12 +55,13 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What the journal granted: call ids by place among the entries, and the governor's verdict.
+    """What the journal granted: call ids by place among the entries, the choice and the limits.
 
-    An entry within the granted number without an id was refused by its claim's lost lease.
+    An entry that was chosen and has no id was refused by its claim's lost lease.
     """
 
-    verdict: Verdict
+    choice: Choice
+    limits: Limits
     call_ids: dict[int, int]
     now: datetime
 
@@ -74,45 +78,61 @@ class Journal:
         self._worker = worker
         self._time_limit_s = time_limit_s
         self._mint_key = mint_key
+        self._told: Any = None
+        self._limits = Limits(None, None, None)
+        self._asks = {
+            "org_id": org_id,
+            "mint_key": mint_key,
+            "mint_window_s": MINT_WINDOW_S,
+            "minute_s": MINUTE_S,
+            "day_guard_s": DAY_GUARD_S,
+        }
 
-    async def admit(self, entries: Sequence[Entry], decide: Decide, limits: Limits) -> Admission:
-        """Journal as many entries, in order, as `decide` grants under the organisation's lock.
+    async def admit(self, entries: Sequence[Entry], decide: Decide) -> Admission:
+        """Journal those entries that `decide` chooses under the organisation's lock.
 
-        `limits` says how much of the journal the decision needs.
+        Raises OrganizationGoneError when the organisation's row is not there.
         """
         async with self._database.transaction() as transaction:
-            rows = await transaction.batch(
-                ("lock_organization", {"org_id": self._org_id}),
-                (
-                    "view_journal",
-                    {
-                        "org_id": self._org_id,
-                        "mint_key": self._mint_key,
-                        "mint_window_s": MINT_WINDOW_S,
-                        "minute_s": MINUTE_S,
-                        "day_guard_s": DAY_GUARD_S,
-                        "per_minute": limits.per_minute or 0,
-                        "in_flight": limits.in_flight or 0,
-                        "per_second": limits.per_second or 0,
-                    },
-                ),
-            )
+            who = {"org_id": self._org_id}
+            rows = await transaction.batch(("lock_organization", who), ("view_journal", self._asks))
+            if not rows[1]:
+                raise OrganizationGoneError(self._org_id, self._database.place)
             row = rows[1][0]
             mints = entries[0].door == "accounts"
-            verdict = decide(_mint_view(row) if mints else _view(row), len(entries))
-            opened: list[Row] = []
-            if verdict.granted:
-                values = {
-                    "org_id": self._org_id,
-                    "worker": self._worker,
-                    "time_limit_s": self._time_limit_s,
-                    "minute_s": MINUTE_S,
-                    "day_guard_s": DAY_GUARD_S,
-                    "calls": self._calls(entries[: verdict.granted]),
-                }
-                (opened,) = await transaction.batch(("open_calls", values), last=True)
+            marks = _marks(row["lanes_waiting"])
+            limits = self._in_force(row)
+            view = _mint_view(row) if mints else _view(row)
+            choice = decide(view, _books(row, marks), limits)
+            calls = []
+            if choice.places:
+                calls.append(("open_calls", self._opening(entries, choice.places)))
+            noted = None if mints else marks_after(marks, choice, self._worker, row["now"])
+            if noted is not None or choice.lanes_closed:
+                calls.append(("note_lanes", {**who, **_lanes(noted, marks, choice)}))
+            results = await transaction.batch(*calls, last=True) if calls else []
+        opened = results[0] if choice.places else []
         ids = {int(found["place"]): int(found["call_id"]) for found in opened}
-        return Admission(verdict, ids, row["now"])
+        return Admission(choice, limits, ids, row["now"])
+
+    def _in_force(self, row: Row) -> Limits:
+        """The limits in the organisation's row; the day's is no higher than Zoho says it is."""
+        if row["limits"] != self._told:
+            self._told, self._limits = row["limits"], limits_of(row["limits"])
+        quota, limit = row["quota_limit"], self._limits.per_day
+        if quota is None or limit is None or quota >= limit:
+            return self._limits
+        return replace(self._limits, per_day=quota)
+
+    def _opening(self, entries: Sequence[Entry], places: Sequence[int]) -> dict[str, Any]:
+        return {
+            "org_id": self._org_id,
+            "worker": self._worker,
+            "time_limit_s": self._time_limit_s,
+            "minute_s": MINUTE_S,
+            "day_guard_s": DAY_GUARD_S,
+            "calls": self._calls([(place, entries[place]) for place in places]),
+        }
 
     async def finish(self, endings: Sequence[Ending]) -> None:
         """Write how calls ended; a second end of the same call changes nothing."""
@@ -133,7 +153,7 @@ class Journal:
         *,
         close_s: float | None,
         close_mints_s: float | None = None,
-        quota_left: int | None = None,
+        quota: Quota | None = None,
         overloads_max: int | None = None,
         judge: Judge | None = None,
     ) -> int:
@@ -145,7 +165,8 @@ class Journal:
         """
         values = self._effect(effect, close_s) | {
             "close_mints_s": close_mints_s,
-            "quota_left": quota_left,
+            "quota_left": quota.left if quota else None,
+            "quota_limit": quota.limit if quota else None,
             "overloads_max": overloads_max,
         }
         if judge is None:
@@ -173,10 +194,11 @@ class Journal:
             "overload": effect.overload,
             "healthy": effect.healthy,
             "quota_left": None,
+            "quota_limit": None,
             "overloads_max": None,
         }
 
-    def _calls(self, entries: Sequence[Entry]) -> str:
+    def _calls(self, entries: Sequence[tuple[int, Entry]]) -> str:
         return simplejson.dumps(
             [
                 {
@@ -194,7 +216,7 @@ class Journal:
                     "intent_total": entry.intent_total,
                     "mint_key": self._mint_key if entry.door == "accounts" else None,
                 }
-                for place, entry in enumerate(entries)
+                for place, entry in entries
             ],
             use_decimal=True,
         )
@@ -215,6 +237,46 @@ def _view(row: dict[str, Any]) -> JournalView:
     )
 
 
+def _books(row: Row, marks: Mapping[int, Mark]) -> Books:
+    calls = zip(
+        row["minute_lane"],
+        row["minute_started"],
+        row["minute_until"],
+        row["minute_overload"],
+        row["minute_kind"],
+        strict=True,
+    )
+    return Books(
+        calls=[Counted(*call) for call in calls],
+        day={int(lane): calls for lane, calls in row["day_by_lane"].items()},
+        day_began=row["day_began"],
+        waiting={lane: mark.until for lane, mark in marks.items()},
+        foreign=row["day_foreign"],
+    )
+
+
+def _marks(told: Mapping[str, Any]) -> dict[int, Mark]:
+    return {
+        int(lane): Mark(mark["by"], datetime.fromisoformat(mark["until"]))
+        for lane, mark in told.items()
+    }
+
+
+def _lanes(
+    noted: Mapping[int, Mark] | None, marks: Mapping[int, Mark], choice: Choice
+) -> dict[str, str]:
+    """What note_lanes is told."""
+    waiting = marks if noted is None else noted
+    return {
+        "waiting": simplejson.dumps(
+            {lane: {"by": by, "until": until.isoformat()} for lane, (by, until) in waiting.items()}
+        ),
+        "closed": simplejson.dumps(
+            {lane: until.isoformat() for lane, until in choice.lanes_closed.items()}
+        ),
+    }
+
+
 def _mint_view(row: dict[str, Any]) -> JournalView:
     """The token door's own window: as a minute of ten minutes."""
     window = timedelta(seconds=MINT_WINDOW_S)
@@ -225,8 +287,3 @@ def _mint_view(row: dict[str, Any]) -> JournalView:
         closed_reason="token endpoint closed",
         paused=row["paused"],
     )
-
-
-def mint_limits(limits: Limits) -> Limits:
-    """The limits that hold at the token door."""
-    return Limits(per_minute=limits.mints, in_flight=None, per_day=None)

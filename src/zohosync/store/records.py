@@ -9,7 +9,9 @@ import simplejson
 
 from zohosync.core.governor import DOWN_AFTER, MISSING_WINDOW_S
 from zohosync.core.kinds import KINDS
+from zohosync.core.lanes import Places
 from zohosync.core.records import (
+    LANES,
     Claim,
     ErrorClass,
     Intent,
@@ -25,7 +27,6 @@ from zohosync.errors import CommitUnknownError, DatabaseError, LeaseLostError
 from zohosync.store.database import Database, Transaction
 
 ONE_PER_ZOHO_ID = "records_one_per_zoho_id"
-PRIORITIES = (10, 5, 1, 0)
 FOLD = 1_000
 """Marks that are folded at a time; their records are locked for that long (0.05 ms each)."""
 
@@ -82,19 +83,16 @@ class Records:
         row = await self._database.fetch_one("fold_marks", **self._fold(limit))
         return int(row["marks"]) if row else 0
 
-    async def claim(self, limit: int, priorities: Sequence[int] = PRIORITIES) -> list[Claim]:
-        """Take up to `limit` due records under a fresh lease, most urgent first."""
-        return self._claimed(
-            await self._database.fetch("claim_records", **self._claim(limit, priorities))
-        )
+    async def claim(self, limit: int, lanes: Iterable[int] = tuple(LANES)) -> list[Claim]:
+        """Take up to `limit` due records of those lanes under a fresh lease, most urgent first."""
+        places = Places(limit, limit, dict.fromkeys(lanes, limit))
+        return self._claimed(await self._database.fetch("claim_records", **self._claim(places)))
 
-    async def take(
-        self, limit: int, priorities: Sequence[int] = PRIORITIES
-    ) -> tuple[list[Claim], NextDue]:
+    async def take(self, places: Places) -> tuple[list[Claim], NextDue]:
         """`fold_marks`, `claim` and `next_due` in one round trip: the claims, and what is left."""
         _, rows, due = await self._database.batch(
             ("fold_marks", self._fold(FOLD)),
-            ("claim_records", self._claim(limit, priorities)),
+            ("claim_records", self._claim(places)),
             ("next_due", {"org_id": self._org_id}),
         )
         return self._claimed(rows), _next_due(due)
@@ -107,13 +105,15 @@ class Records:
             "kinds": list(KINDS),
         }
 
-    def _claim(self, limit: int, priorities: Sequence[int]) -> dict[str, Any]:
+    def _claim(self, places: Places) -> dict[str, Any]:
         return {
             "org_id": self._org_id,
             "worker": self._worker,
             "lease_s": self._lease_s,
-            "limit": limit,
-            "priorities": list(priorities),
+            "limit": places.total,
+            "lower": places.lower,
+            "priorities": list(places.most),
+            "most": list(places.most.values()),
             "down_after": DOWN_AFTER,
         }
 

@@ -20,7 +20,7 @@ import httpx2
 
 from zohosync.clock import Clock
 from zohosync.core.records import Claim, Payload
-from zohosync.core.replies import Closed, Reply, Unreachable
+from zohosync.core.replies import Closed, Quota, Reply, Unreachable
 
 BODY_LIMIT = 8_000_000
 """Bytes of a reply that we read; a page of 200 invoices has about 200,000."""
@@ -71,7 +71,7 @@ class CallEnd:
     status: int | None
     latency_ms: float
     sent: bool
-    quota_left: int | None = None
+    quota: Quota | None = None
 
 
 class GateClosedError(Exception):
@@ -249,7 +249,7 @@ class Door:
             answer.status if answer else None,
             self._since(began),
             sent=departure.sent,
-            quota_left=quota_left(answer),
+            quota=quota_of(answer),
         )
         await self._finish(ticket, end)
         return heard
@@ -374,7 +374,11 @@ def words_of(error: Exception) -> str:
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
-def quota_left(answer: Answer | None) -> int | None:
-    """What the remote says is left of the day, where it says so."""
-    left = answer.headers.get("x-rate-limit-remaining", "") if answer else ""
-    return int(left) if left.isascii() and left.isdigit() and len(left) < 10 else None
+def quota_of(answer: Answer | None) -> Quota | None:
+    """What the remote says of its quota, where it says so and it can be so."""
+    headers = answer.headers if answer else {}
+    told = [headers.get(f"x-rate-limit-{name}", "") for name in ("limit", "remaining")]
+    if not all(each.isascii() and each.isdigit() and len(each) < 10 for each in told):
+        return None
+    limit, left = map(int, told)
+    return Quota(limit, left) if limit > 0 and left <= limit else None

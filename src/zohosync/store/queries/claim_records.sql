@@ -1,23 +1,32 @@
--- Promise: up to `limit` due records under a fresh lease, highest priority first, oldest first; nobody
---   else holds them; `version` is the one before the row is read; an open intent comes with them.
+-- Promise: up to `limit` due records under a fresh lease, highest priority first, oldest first, of each
+--   lane no more than its own number, of those below live no more than `lower` together, and none of a
+--   lane that is closed; nobody else holds them; `version` is the one before the row is read; an open intent comes with them.
 -- Locks: the claimed records (SKIP LOCKED).
 -- Index: records_due, once per priority.
 -- (Time stands in a sub-select of its own, else it is no index condition and all that is not due yet
 --   is read, too. The case hides the kinds from the planner: with one kind it takes `<> all` for one
 --   row, and scans.)
-with due as materialized (
-  select r.kind, r.key
+with found as materialized (
+  select r.kind, r.key, r.due_at, lane.place, lane.priority < 10 as lower
     from zohosync.organizations o,
-         lateral unnest(%(priorities)s::smallint[]) with ordinality as lane (priority, place),
+         lateral unnest(%(priorities)s::smallint[], %(most)s::integer[])
+           with ordinality as lane (priority, most, place),
          lateral (select kind, key, due_at from zohosync.records d
                    where d.org_id = %(org_id)s and d.priority = lane.priority
                      and d.due_at <= (select zohosync.current_time()) and d.lease_until is null
                      and case when d.kind = any (o.paused_kinds) then false else true end
-                   order by d.due_at limit %(limit)s
+                   order by d.due_at limit lane.most
                      for update skip locked) r
    where o.org_id = %(org_id)s and o.paused is null and o.overloads < %(down_after)s
      and (o.closed_until is null or o.closed_until <= zohosync.current_time())
-   order by lane.place, r.due_at limit %(limit)s
+     and coalesce((o.lanes_closed ->> lane.priority::text)::timestamptz, '-infinity')
+           <= zohosync.current_time()
+), due as materialized (
+  select kind, key
+    from (select f.*, row_number() over (partition by lower order by place, due_at) as number
+            from found f) f
+   where not lower or number <= %(lower)s
+   order by place, due_at limit %(limit)s
 ), before as materialized (
   select r.kind, r.key, r.status, c.operation as intent_operation, c.intent, c.intent_total,
          c.deadline as intent_deadline, c.absent_at, c.intent_state

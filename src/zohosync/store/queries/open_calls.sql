@@ -50,6 +50,8 @@ with wanted as (
 ), counted as (
   update zohosync.organizations o
      set day = today.day,
+         day_foreign = case when today.goes_on then o.day_foreign else 0 end,
+         quota_limit = case when today.goes_on then o.quota_limit end,
          day_calls = case when today.goes_on then o.day_calls
                           else (select count(*) from across) end + new.calls,
          day_by_lane = (

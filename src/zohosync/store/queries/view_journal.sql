@@ -1,34 +1,40 @@
--- Promise: what the limits are judged by, as of now: of each window as many calls as its limit could
---   need, the latest first. A day of ours begins `day_guard_s` after midnight, with the calls that
---   ended since as long before it: by the remote's clock they may be of either day.
+-- Promise: what the limits are judged by, as of now, and the limits in force: of each window as many
+--   calls as its limit could need, the latest first. A day of ours begins `day_guard_s` after
+--   midnight, with the calls that ended since as long before it: by the remote's clock they may be of
+--   either day.
 -- Locks: none of its own (the organisation's row is held).
 -- Index: api_calls_counting; api_calls_mints.
 -- (Time stands in sub-selects of its own, else it is no index condition and the whole journal is
 --   read. A call without an outcome counts until its deadline and the guarded minute: so those in
 --   flight are the far end of the index.)
 select (select zohosync.current_time()) as now,
-       o.closed_until, o.closed_reason, o.paused, o.overloads, o.mints_closed_until,
+       o.limits, o.closed_until, o.closed_reason, o.paused, o.overloads, o.mints_closed_until,
+       o.lanes_waiting,
        case when o.day = d.day then o.day_calls else (
          select count(*)::int from zohosync.api_calls c
           where c.org_id = o.org_id and c.door = 'api'
             and c.counts_until between d.began + make_interval(secs => %(minute_s)s - %(day_guard_s)s)
                                    and d.began + interval '10 minutes') end as day_used,
+       case when o.day = d.day then o.day_by_lane else '{}' end as day_by_lane,
+       case when o.day = d.day then o.day_foreign else 0 end as day_foreign,
+       case when o.day = d.day then o.quota_limit end as quota_limit,
+       d.began + make_interval(secs => %(day_guard_s)s) as day_began,
        (d.day + 1)::timestamp at time zone o.time_zone
          + make_interval(secs => %(day_guard_s)s) as day_ends,
-       array(select c.counts_until from zohosync.api_calls c
-              where c.org_id = o.org_id and c.door = 'api'
-                and c.counts_until > (select zohosync.current_time())
-              order by c.counts_until desc limit %(per_minute)s) as minute_until,
+       minute.until as minute_until, minute.lane as minute_lane, minute.started as minute_started,
+       minute.kind as minute_kind, minute.overload as minute_overload,
        array(select c.deadline from zohosync.api_calls c
               where c.org_id = o.org_id and c.door = 'api' and c.finished_at is null
                 and c.counts_until > (select zohosync.current_time()
                                              + make_interval(secs => %(minute_s)s))
-              order by c.counts_until desc limit %(in_flight)s) as flying_until,
+              order by c.counts_until desc limit coalesce((o.limits ->> 'in_flight')::int, 0))
+         as flying_until,
        array(select c.started_at from zohosync.api_calls c
               where c.org_id = o.org_id and c.door = 'api'
                 and c.counts_until > (select zohosync.current_time())
                 and c.started_at > (select zohosync.current_time()) - interval '1.05 s'
-              order by c.started_at desc limit %(per_second)s) as second_from,
+              order by c.started_at desc limit coalesce((o.limits ->> 'per_second')::int, 0))
+         as second_from,
        array(select c.started_at from zohosync.api_calls c
               where c.door = 'accounts' and c.mint_key = %(mint_key)s
                 and c.started_at > (select zohosync.current_time()
@@ -37,5 +43,17 @@ select (select zohosync.current_time()) as now,
   from zohosync.organizations o,
        lateral (select ((zohosync.current_time() - make_interval(secs => %(day_guard_s)s))
                           at time zone o.time_zone)::date as day) today,
-       lateral (select today.day, today.day::timestamp at time zone o.time_zone as began) d
+       lateral (select today.day, today.day::timestamp at time zone o.time_zone as began) d,
+       lateral (select coalesce(array_agg(c.counts_until), '{}') as until,
+                       coalesce(array_agg(c.lane), '{}') as lane,
+                       coalesce(array_agg(c.started_at), '{}') as started,
+                       coalesce(array_agg(c.kind), '{}') as kind,
+                       coalesce(array_agg(case when c.finished_at is not null then coalesce(
+                         c.outcome in ('throttled', 'unavailable', 'unreachable'), false) end), '{}')
+                         as overload
+                  from (select * from zohosync.api_calls c
+                         where c.org_id = o.org_id and c.door = 'api'
+                           and c.counts_until > (select zohosync.current_time())
+                         order by c.counts_until desc
+                         limit coalesce((o.limits ->> 'per_minute')::int, 0)) c) minute
  where o.org_id = %(org_id)s
