@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
+from zohosync.clock import SystemClock
 from zohosync.core.governor import MINT_WINDOW_S, MINUTE_S
 from zohosync.store.connection import TYPES
 
@@ -54,6 +55,9 @@ insert into zohosync.sync_logs (org_id, kind, key, version, zoho_entity_type, zo
   status, result, attempt_number, duration_ms, calls, worker, created_at)
 select '1', 'customers', n, 1, 'customer', 'z' || n, 'create', 'success', 'created', 1, 9, 1, 'w1',
        clock_timestamp() - (20000 - n) * interval '2 min' from generate_series(1, 20000) n;
+insert into zohosync.usage_days (org_id, day, calls, per_day)
+select '1', current_date - n, 900, 1000 from generate_series(1, 3000) n;
+update zohosync.organizations set day = current_date, day_calls = 900 where org_id = '1';
 insert into zohosync.marks (kind, key, op, priority)
 select 'invoices', 2 * n, 'U', 5 from generate_series(1, 3000) n;
 insert into zohosync.workers (worker, org_id, host, pid, version)
@@ -83,7 +87,8 @@ COMMON: dict[str, Any] = {
     "error_field": None, "error_message": None, "succeeded": True, "absent": False, "attempt": 1,
     "checked": False, "duration_ms": 9, "entity_type": "customer", "intent_state": "closed",
     "log_status": "success", "request": None, "response": None, "result": "created",
-    "step": "create", "installation": "x", "looked": False,
+    "step": "create", "installation": "x", "looked": False, "reads_saved": 0, "steps": [80, 95, 100],
+    "since": SystemClock().now() - timedelta(hours=1), "day": SystemClock().now().date(),
     "calls": '[{"place": 0, "door": "api", "lane": 5, "kind": "customers", "key": "500",'
     ' "lease_epoch": 7, "operation": "x", "method": "POST", "path": "/", "writes": true}]',
 }  # fmt: skip
@@ -102,7 +107,7 @@ PAGES = {
     "settle_record": 150, "wake_children": 150, "park_parent": 60, "look_at_parent": 20,
     "read_parents": 20, "taken_ids": 20, "promised_ids": 20, "open_calls": 250, "finish_calls": 40,
     "extend_leases": 60, "rescue_records": 1_500, "lock_organization": 10,
-    "touch_organization": 20, "beat": 20,
+    "touch_organization": 20, "beat": 20, "note_usage": 20, "warn_usage": 20,
 }  # fmt: skip
 
 Explain = Callable[..., dict[str, Any]]

@@ -1,11 +1,12 @@
 -- Promise: the end of an attempt, what is known now of its open intent, and its row in the log, all
 --   written only while the lease is still ours (epoch); a mark that came in between leaves the record
 --   pending, as does a doubt that this attempt did not look into (to_check). The calls logged are
---   those that left under its lease. No row when the lease was lost.
+--   those that left under its lease, the changes those marks that it brought into step. No row when
+--   the lease was lost.
 -- Locks: the record, then the intent's journal row.
 -- Index: records_pkey, api_calls_pkey, api_calls_record.
 with held as materialized (
-  select r.org_id, r.kind, r.key, r.intent_id
+  select r.org_id, r.kind, r.key, r.intent_id, r.synced_version
     from zohosync.records r
    where r.org_id = %(org_id)s and r.kind = %(kind)s and r.key = %(key)s
      and r.lease_epoch = %(epoch)s and r.lease_until is not null
@@ -55,18 +56,20 @@ with held as materialized (
          lease_until = null, lease_worker = null
     from held h
    where r.org_id = h.org_id and r.kind = h.kind and r.key = h.key
-  returning r.org_id, r.kind, r.key, r.status, r.zoho_id
+  returning r.org_id, r.kind, r.key, r.status, r.zoho_id, h.synced_version as synced_before
 ), logged as (
   insert into zohosync.sync_logs (org_id, kind, key, version, zoho_entity_type, zoho_entity_id,
     step, status, result, attempt_number, error_class, error_code, error_field, error_message,
-    request_payload, response_payload, duration_ms, calls, worker)
+    request_payload, response_payload, duration_ms, calls, worker, changes, reads_saved)
   select s.org_id, s.kind, s.key, %(version)s, %(entity_type)s, s.zoho_id,
     %(step)s, %(log_status)s, %(result)s, %(attempt)s,
     %(error_class)s, %(error_code)s, %(error_field)s, %(error_message)s,
     %(request)s::jsonb, %(response)s::jsonb, %(duration_ms)s,
     (select count(*) from zohosync.api_calls c
       where c.org_id = s.org_id and c.kind = s.kind and c.key = s.key
-        and c.lease_epoch = %(epoch)s and c.sent is not false), %(worker)s
+        and c.lease_epoch = %(epoch)s and c.sent is not false), %(worker)s,
+    case when %(status)s = 'synced' then greatest(0, %(version)s - s.synced_before) else 0 end,
+    %(reads_saved)s
     from settled s
   returning calls
 )

@@ -1,0 +1,125 @@
+"""What the calls were used for, and which ones were not needed: the ledger of an organisation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from zohosync.core.forecast import WINDOW_DAYS, Standing, arrivals_of
+from zohosync.store.database import Database, Row
+
+WARN_STEPS = (80, 95, 100)
+"""Percent of the day's limit at which somebody is told, once each a day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """A step of the day's limit that is reached, told to whoever asks first."""
+
+    day: date
+    percent: int
+    calls: int
+    foreign: int
+    per_day: int
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        others = f", {self.foreign:,} of them by others" if self.foreign else ""
+        used = self.calls + self.foreign
+        return (
+            f"{self.percent} % of the day's limit is reached: {used:,} of {self.per_day:,} calls"
+            f"{others} ({self.day})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """A look at the books since `since`: `calls` and `savings` as their queries return them.
+
+    `days` are the days kept, the newest first; `organization` is its row.
+    """
+
+    organization: Row
+    since: datetime
+    calls: list[Row] = field(default_factory=list)
+    savings: list[Row] = field(default_factory=list)
+    days: list[Row] = field(default_factory=list)
+
+
+class Usage:
+    """The use that one organisation made of its calls."""
+
+    def __init__(self, database: Database, org_id: str) -> None:
+        """Nothing is read yet."""
+        self._database = database
+        self._org_id = org_id
+
+    async def note(self) -> Warned | None:
+        """Keep the day's totals; the step of WARN_STEPS that nobody was told of yet, if any.
+
+        Of all processes that ask, one is told. To be called every few seconds while calls are made.
+        """
+        _, rows = await self._database.batch(
+            ("note_usage", {"org_id": self._org_id}),
+            ("warn_usage", {"org_id": self._org_id, "steps": list(WARN_STEPS)}),
+        )
+        if not rows:
+            return None
+        row = rows[0]
+        return Warned(row["day"], row["warned"], row["calls"], row["foreign_calls"], row["per_day"])
+
+    async def used(self, days: int) -> Used | None:
+        """The last so many days of the organisation's own, today included; None: not known."""
+        organization = await self._database.fetch_one("read_organization", org_id=self._org_id)
+        if organization is None:
+            return None
+        since = days_ago(organization, days - 1)
+        who: dict[str, Any] = {"org_id": self._org_id, "since": since}
+        first = {"org_id": self._org_id, "day": local_day(organization, since)}
+        calls, savings, kept = await self._database.batch(
+            ("read_usage", who), ("read_savings", who), ("read_usage_days", first)
+        )
+        return Used(organization, since, calls, savings, kept)
+
+    async def standing(self, *, per_day: float | None = None) -> Standing | None:
+        """How the day stands, with what came a day in the last week (live: `per_day` if given)."""
+        used = await self.used(WINDOW_DAYS)
+        if used is None:
+            return None
+        before = [row["foreign_calls"] for row in used.days[1:] or used.days]
+        return standing_of(
+            used.organization,
+            arrivals=arrivals_of(used.calls, used.organization["now"], per_day=per_day),
+            foreign=sum(before) / len(before) if before else 0.0,
+        )
+
+
+def standing_of(
+    organization: Mapping[str, Any], *, arrivals: Mapping[int, float], foreign: float
+) -> Standing:
+    """The organisation's row as a forecast takes it."""
+    today = organization["day"] == local_day(organization, organization["now"])
+    lanes = (organization["day_by_lane"] or {}) if today else {}
+    return Standing(
+        now=organization["now"],
+        zone=ZoneInfo(organization["time_zone"]),
+        used={int(lane): int(calls) for lane, calls in lanes.items()},
+        foreign_today=organization["day_foreign"] if today else 0,
+        arrivals=arrivals,
+        foreign=foreign,
+        closed_s=max(0.0, organization["closed_for_s"] or 0.0),
+    )
+
+
+def local_day(organization: Mapping[str, Any], at: datetime) -> date:
+    """The organisation's day of an instant."""
+    return at.astimezone(ZoneInfo(organization["time_zone"])).date()
+
+
+def days_ago(organization: Mapping[str, Any], days: int) -> datetime:
+    """The beginning of the organisation's day so many days before today."""
+    zone = ZoneInfo(organization["time_zone"])
+    midnight = datetime.combine(local_day(organization, organization["now"]), datetime.min.time())
+    return (midnight - timedelta(days=days)).replace(tzinfo=zone)
