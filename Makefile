@@ -10,10 +10,10 @@ ARGS  ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test core check bench sim soak ci lock clean
+.PHONY: help demo test core check bench bench-governor sim soak ci lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## sync a sample book into a pretend Zoho, with trouble on the way (ends by itself)
 	$(BIN)/zohosync demo $(ARGS)
@@ -33,6 +33,9 @@ check: $(READY) ## lint, format, types and import layers
 bench: $(READY) ## measure, each figure beside its baseline
 	$(BIN)/python -m benchmarks $(ARGS)
 
+bench-governor: $(READY) $(VENV)/.bench ## spend a small quota beside what people use today (10 minutes)
+	$(BIN)/python -m benchmarks.governor --plots docs/images $(ARGS)
+
 sim: $(READY) ## simulated bad days, every crash point, and each guard switched off (3 minutes)
 	$(BIN)/python -m pytest tests/sim -n $(N) -m "sim and not slow" $(ARGS)
 
@@ -46,6 +49,7 @@ lock: ## rewrite the hashed requirement files (needs uv; ARGS=--upgrade moves ve
 	@command -v $(UV) >/dev/null || { echo "lock needs uv: pip install uv"; exit 1; }
 	$(UV) pip compile pyproject.toml --group dev $(ARGS) -o requirements-dev.txt $(LOCK)
 	$(UV) pip compile pyproject.toml -c requirements-dev.txt $(ARGS) -o requirements.txt $(LOCK)
+	$(UV) pip compile --group bench -c requirements-dev.txt $(ARGS) -o requirements-bench.txt $(LOCK)
 
 LOCK = --quiet --universal --python-version 3.11 --generate-hashes \
        --no-header --no-emit-index-url --no-emit-find-links >/dev/null
@@ -79,4 +83,9 @@ $(READY): requirements-dev.txt pyproject.toml
 	pip="$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input"; \
 	$$pip --require-hashes -r requirements-dev.txt; \
 	$$pip --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.bench: requirements-bench.txt $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input \
+	  --require-hashes -r requirements-bench.txt
 	@touch $@
