@@ -107,6 +107,14 @@ def test_what_comes_meanwhile_and_others_take_their_part_of_each_day() -> None:
     assert forecast({BULK: 9_990}, kept, STANDING).days == 4
 
 
+def test_pauses_between_batches_are_part_of_it() -> None:
+    guide = PLANS["guide"]
+    mixed = replace(STANDING, mix={"customers": 600, "products": 600})
+    found = forecast({BULK: 1_200}, guide, mixed)
+    assert found.hours is not None
+    assert found.hours * 60 == pytest.approx(600 / 5 * 5 / 60 + 1_200 / 119, rel=0.05)
+
+
 def test_the_reserve_for_live_comes_free_towards_midnight() -> None:
     late = replace(
         STANDING, used={LIVE: 3_750, BULK: 500}

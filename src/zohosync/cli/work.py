@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zohosync.cli.foresee import rehearse_kinds
 from zohosync.cli.screen import (
     FAILED,
     HERE,
@@ -23,7 +24,7 @@ from zohosync.cli.screen import (
 )
 
 if TYPE_CHECKING:
-    from zohosync.bootstrap import House
+    from zohosync.bootstrap import House, Project
     from zohosync.engine.passes import Look
     from zohosync.settings import Settings
     from zohosync.store.history import History
@@ -111,19 +112,25 @@ async def _work(
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(work())
-        shown = tasks.create_task(_show(screen, history, house.service.clock, over))
+        shown = tasks.create_task(_show(screen, house.project, history, house.service.clock, over))
         await over.wait()
         shown.cancel()
 
 
-async def _show(screen: Screen, history: "History", clock: Any, over: asyncio.Event) -> None:
+async def _show(
+    screen: Screen, project: "Project", history: "History", clock: Any, over: asyncio.Event
+) -> None:
     from zohosync.engine.passes import looks
     from zohosync.errors import DatabaseError
+    from zohosync.store.usage import Usage
 
+    usage, limits = Usage(project.database, project.org_id), project.settings.limits
     with screen.progress("in step") as meter:
         while not over.is_set():
             try:
-                async for look in looks(history, clock=clock, every_s=LOOK_EVERY_S, until=over):
+                async for look in looks(
+                    history, usage, clock=clock, limits=limits, every_s=LOOK_EVERY_S, until=over
+                ):
                     if look.total:
                         meter(look.done, look.total, _note(look))
             except DatabaseError:  # the worker says so already, and waits for it
@@ -140,7 +147,7 @@ def _note(look: "Look") -> str:
         words.append(f"{look.progress.waiting:,} waiting")
     if look.closed_for_s is not None and look.closed_for_s > 0:
         words.append(f"closed for {span_words(look.closed_for_s)}: {look.closed_reason}")
-    elif look.eta_s is not None and look.done < look.total:
+    if look.eta_s is not None and look.done < look.total:
         words.append(f"{span_words(look.eta_s)} left")
     return ", ".join(words)
 
@@ -186,58 +193,8 @@ def backfill(
     settings = settings_of(project)
     chosen = kinds_of(kinds, tuple(settings.kinds))
     if dry_run:
-        return asyncio.run(_rehearse(screen, settings, chosen))
+        return asyncio.run(rehearse_kinds(screen, settings, chosen))
     return asyncio.run(_backfill(screen, settings, chosen, wait=not no_wait))
-
-
-async def _rehearse(screen: Screen, settings: "Settings", kinds: tuple[str, ...]) -> int:
-    from zohosync.bootstrap import open_project
-    from zohosync.clock import Chance
-    from zohosync.core.figures import cost_of
-    from zohosync.engine.passes import Rehearser, rehearse
-    from zohosync.store.history import History
-    from zohosync.store.inspection import Inspection
-    from zohosync.wiring import policy_of
-
-    async with open_project(settings, chance=Chance()) as project:
-        history = History(project.database, project.org_id)
-        policy = policy_of(settings, project.installation)
-        rehearser = Rehearser(project.source, policy, records=project.records, history=history)
-        inspection, found = Inspection(project.database), rehearser.result
-        about = sum([await inspection.rows(project.source.mapped(kind)) for kind in kinds])
-        with screen.progress("planned") as meter:
-            await rehearse(
-                rehearser, project.source, kinds,
-                lambda kind, n: meter(found.rows, None, f"{kind} {n:,}", about=about),
-            )  # fmt: skip
-        organization = await history.organization() or {}
-    cost = cost_of(found.calls, settings.limits, used_today=organization.get("calls_today") or 0)
-    rows = [
-        (kind, word, count)
-        for kind, tally in found.tallies.items()
-        for word, count in sorted(tally.steps.items())
-    ]
-    screen.table(("kind", "step", "records"), rows, title="What a backfill would do")
-    for kind, failures in found.failures.items():
-        for key, message in failures:
-            screen.line(f"{kind} {key} would fail: {message}", style="red")
-    screen.line(f"{cost.words} under the limits {settings.limits_plan}. Nothing was sent.")
-    screen.next_step(f"zohosync backfill {' '.join(kinds) if len(kinds) == 1 else ''}".strip())
-    screen.result(
-        {
-            "dry_run": True,
-            "rows": found.rows,
-            "kinds": {
-                kind: {"steps": tally.steps, "calls": tally.calls}
-                for kind, tally in found.tallies.items()
-            },
-            "calls": cost.calls,
-            "minutes": round(cost.minutes, 1),
-            "days": cost.days,
-            "limits": settings.limits_plan,
-        }
-    )
-    return OK
 
 
 async def _backfill(
@@ -263,7 +220,7 @@ async def _backfill(
             return OK
         if others:
             screen.line(f"{len(others)} workers are at it: {others[0]['worker']} …")
-            return await _watch(screen, project.records, history, clock, marked)
+            return await _watch(screen, project, history, clock, marked)
         stop = asyncio.Event()
         told = Told(screen)
         from zohosync.bootstrap import open_service
@@ -277,7 +234,7 @@ async def _backfill(
 
 
 async def _watch(
-    screen: Screen, records: Any, history: "History", clock: Any, marked: dict[str, int]
+    screen: Screen, project: "Project", history: "History", clock: Any, marked: dict[str, int]
 ) -> int:
     """Show the work that other processes do, until nothing is left that moves by itself."""
     from zohosync.engine.service import IDLE_HORIZON_S
@@ -285,9 +242,9 @@ async def _watch(
     stop, over = asyncio.Event(), asyncio.Event()
     with stopping(stop, lambda _: None) as signals:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_show(screen, history, clock, over))
+            tasks.create_task(_show(screen, project, history, clock, over))
             while not stop.is_set():
-                left = await records.unsettled(IDLE_HORIZON_S)
+                left = await project.records.unsettled(IDLE_HORIZON_S)
                 if not any(left.get(name, 0) for name in ("marks", "leased", "due")):
                     break
                 if not await history.alive():

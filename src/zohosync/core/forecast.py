@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
+from zohosync.core.adaptive import MANY
 from zohosync.core.figures import CALL_S, span_words
 from zohosync.core.governor import MINUTE_S, PLANS, Limits
 from zohosync.core.records import BULK, LANES, LIVE, NORMAL
@@ -31,7 +32,7 @@ class Standing:
 
     `used` are today's calls of ours by lane, `foreign_today` those of others; `arrivals` the calls
     a day by lane that come while the work goes on, `foreign` those of others a day; for `closed_s`
-    seconds nobody calls.
+    seconds nobody calls. `mix` are the calls of a backfill by kind, where batches have pauses.
     """
 
     now: datetime
@@ -41,6 +42,7 @@ class Standing:
     arrivals: Mapping[int, float] = field(default_factory=dict)
     foreign: float = 0.0
     closed_s: float = 0.0
+    mix: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +206,17 @@ def _rate(lane: int, limits: Limits, standing: Standing) -> float:
         rates.append((limits.in_flight - kept) / CALL_S)
     if limits.per_second:
         rates.append(float(limits.per_second))
-    return min(rates)
+    rate, calls = min(rates), sum(standing.mix.values())
+    if lane > BULK or not calls:
+        return rate
+    pauses_s = sum(_pauses_s(kind, wanted, limits) for kind, wanted in standing.mix.items())
+    return calls / (calls / rate + pauses_s) if pauses_s else rate
+
+
+def _pauses_s(kind: str, calls: int, limits: Limits) -> float:
+    """How long the pauses of a kind's batches are together."""
+    pace = limits.pace
+    return calls * pace.pauses_s.get(kind, 0.0) / pace.sizes.get(kind, MANY)
 
 
 def _least(lane: int, limits: Limits, limit: int, used: Mapping[int, int] | None = None) -> float:

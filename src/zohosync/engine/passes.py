@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from zohosync.clock import Clock
 from zohosync.core.checks import Fault, RowChecks
-from zohosync.core.figures import Tally, calls_of, remaining_s
+from zohosync.core.figures import Tally, calls_of
+from zohosync.core.forecast import Standing, remaining_s
+from zohosync.core.governor import Limits
 from zohosync.core.kinds import KINDS, MAPPED
 from zohosync.core.plan import Fail, Policy, Skip, Step, Wait, plan, planned_operation
 from zohosync.core.records import BULK, Claim, Desired, ParentView, Ref, Status
@@ -19,6 +21,7 @@ from zohosync.store.history import History, Progress
 from zohosync.store.inspection import Inspection, unreadable
 from zohosync.store.records import Records
 from zohosync.store.source import Source
+from zohosync.store.usage import Usage, standing_of
 
 Tell = Callable[[str, int], None]
 """Told of each kind and how many of its rows are done."""
@@ -38,11 +41,16 @@ async def mark_all(source: Source, kinds: Sequence[str], tell: Tell) -> dict[str
 
 @dataclass(slots=True)
 class Rehearsal:
-    """What a backfill would do: steps and calls per kind, and a few of the rows that would fail."""
+    """What a backfill would do: steps and calls per kind, and a few of the rows that would fail.
+
+    `older_rows` and `older_calls` are of rows whose own date lies before the day asked about.
+    """
 
     tallies: dict[str, Tally] = field(default_factory=dict)
     failures: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     rows: int = 0
+    older_rows: int = 0
+    older_calls: int = 0
 
     @property
     def calls(self) -> int:
@@ -57,10 +65,20 @@ class Rehearser:
     """
 
     def __init__(
-        self, source: Source, policy: Policy, *, records: Records | None, history: History | None
+        self,
+        source: Source,
+        policy: Policy,
+        *,
+        records: Records | None,
+        history: History | None,
+        since: date | None = None,
     ) -> None:
-        """Without `records` and `history` (no schema yet) every row is a new one."""
+        """Without `records` and `history` (no schema yet) every row is a new one.
+
+        What is dated before `since` is counted apart, too.
+        """
         self._source = source
+        self._since = since
         self._policy = policy
         self._records = records
         self._history = history
@@ -69,20 +87,32 @@ class Rehearser:
 
     async def take(self, kind: str, wanted: Sequence[Desired]) -> None:
         """Plan a batch of rows of one kind; call with parents before children."""
-        keys = [desired.ref.key for desired in wanted]
-        known = await self._history.known(kind, keys) if self._history else {}
-        parents = await self._parents(wanted)
         tally = self.result.tallies.setdefault(kind, Tally())
-        for desired in wanted:
-            claim = known.get(desired.ref.key) or _fresh(desired.ref)
-            step = plan(desired, claim, parents, self._policy)
-            tally.add(planned_operation(step), calls_of(step, KINDS[kind], desired.state))
+        for desired, claim, step in await self.steps(kind, wanted):
+            calls = calls_of(step, KINDS[kind], desired.state)
+            tally.add(planned_operation(step), calls)
+            if self._since and _dated_before(self._since, desired):
+                self.result.older_rows += 1
+                self.result.older_calls += calls
             self._views[desired.ref] = _afterwards(desired, claim, step)
             if isinstance(step, Fail):
                 failures = self.result.failures.setdefault(kind, [])
                 if len(failures) < SAMPLES:
                     failures.append((desired.ref.key, step.problem.message))
         self.result.rows += len(wanted)
+
+    async def steps(
+        self, kind: str, wanted: Sequence[Desired]
+    ) -> list[tuple[Desired, Claim, Step]]:
+        """The step of each row of one kind, and what is known of its record; nothing is counted."""
+        keys = [desired.ref.key for desired in wanted]
+        known = await self._history.known(kind, keys) if self._history else {}
+        parents = await self._parents(wanted)
+        claims = [known.get(desired.ref.key) or fresh(desired.ref) for desired in wanted]
+        return [
+            (desired, claim, plan(desired, claim, parents, self._policy))
+            for desired, claim in zip(wanted, claims, strict=True)
+        ]
 
     async def _parents(self, wanted: Sequence[Desired]) -> dict[Ref, ParentView]:
         named = {slot.parent for desired in wanted for slot in desired.slots}
@@ -173,8 +203,16 @@ async def examine(
     return [*faults, *rows.faults()]
 
 
-def _fresh(ref: Ref) -> Claim:
+def fresh(ref: Ref) -> Claim:
+    """A record of which nothing is known yet."""
     return Claim("", ref, 1, 0, BULK, datetime.fromtimestamp(0, UTC))
+
+
+def _dated_before(since: date, desired: Desired) -> bool:
+    """Whether the row's own date (its kind's first one) lies before that day."""
+    dates = KINDS[desired.ref.kind].dates
+    said = next((desired.payload[name] for name in dates if desired.payload.get(name)), None)
+    return said is not None and str(said)[:10] < since.isoformat()
 
 
 def _afterwards(desired: Desired, claim: Claim, step: Step) -> ParentView:
@@ -188,7 +226,7 @@ def _afterwards(desired: Desired, claim: Claim, step: Step) -> ParentView:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look at work in progress: `eta_s` seconds to its end at the pace so far, if known."""
+    """One look at work in progress: `eta_s` seconds to its end by limits and pace, if it ends."""
 
     progress: Progress
     done: int
@@ -199,28 +237,56 @@ class Look:
     calls_today: int
 
 
+@dataclass(slots=True)
+class _Spent:
+    """What a pass has seen being spent: calls, and seconds in which one could call."""
+
+    at_s: float
+    calls_today: int
+    calls: int = 0
+    open_s: float = 0.0
+
+    def look(self, now_s: float, calls_today: int, closed_for_s: float | None) -> None:
+        if calls_today >= self.calls_today:  # else a new day has begun
+            self.calls += calls_today - self.calls_today
+        if not closed_for_s or closed_for_s <= 0:
+            self.open_s += now_s - self.at_s
+        self.at_s, self.calls_today = now_s, calls_today
+
+
 async def looks(
-    history: History, *, clock: Clock, every_s: float = 1.0, until: asyncio.Event | None = None
+    history: History,
+    usage: Usage,
+    *,
+    clock: Clock,
+    limits: Limits,
+    every_s: float = 1.0,
+    until: asyncio.Event | None = None,
 ) -> AsyncIterator[Look]:
     """Look at the work again and again; ends when nothing moves any more, or when `until` is set.
 
     The total grows with what arrives meanwhile. A record that waits for a resting parent is done.
     """
-    began = clock.monotonic()
+    before: Standing | None = await usage.standing()
+    spent: _Spent | None = None
     most = 0
     while True:
         progress = await history.progress()
         organization = await history.organization() or {}
-        left = progress.moving
+        left, calls_today = progress.moving, organization.get("calls_today") or 0
         most = max(most, left)
-        done = most - left
+        done, eta_s = most - left, None
         closed_for_s = organization.get("closed_for_s")
-        eta_s = remaining_s(done, left, clock.monotonic() - began)
-        if eta_s is not None and closed_for_s is not None and closed_for_s > 0:
-            eta_s += closed_for_s
+        spent = spent or _Spent(clock.monotonic(), calls_today)
+        spent.look(clock.monotonic(), calls_today, closed_for_s)
+        if before is not None and organization:
+            standing = standing_of(organization, arrivals=before.arrivals, foreign=before.foreign)
+            eta_s = remaining_s(
+                left, limits, standing, done=done, calls=spent.calls, open_s=spent.open_s
+            )
         yield Look(
             progress, done, most, eta_s, closed_for_s, organization.get("closed_reason"),
-            organization.get("calls_today") or 0,
+            calls_today,
         )  # fmt: skip
         if (left == 0 and until is None) or (until is not None and until.is_set()):
             return

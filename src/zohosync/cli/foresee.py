@@ -1,0 +1,331 @@
+"""The verb plan: what would be done, step by step or field by field, and how long it takes."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zohosync.cli.screen import (
+    FAILED,
+    HERE,
+    OK,
+    AsJson,
+    ProjectDir,
+    Screen,
+    kinds_of,
+    settings_of,
+)
+
+if TYPE_CHECKING:
+    from zohosync.bootstrap import Project
+    from zohosync.core.forecast import Forecast, Standing, WhatIf
+    from zohosync.core.governor import Limits
+    from zohosync.engine.passes import Rehearsal
+    from zohosync.settings import Settings
+
+ASSUMPTIONS = (
+    "a create is one call and one more for each change of state after it",
+    "what is in step costs none; a look-up is one; taxes and items are looked for once",
+    "nothing fails and Zoho does not block; a failure costs its retries on top",
+)
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[KIND]... | KIND KEY", show_default=False)
+]
+
+
+def plan(  # noqa: PLR0917 - options are not positional on a command line
+    names: Names = None,
+    project: ProjectDir = HERE,
+    forecast: Annotated[
+        bool, typer.Option("--forecast", help="Calls, hours and days that a backfill takes.")
+    ] = False,
+    per_day: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=10_000_000, help="Live calls a day meanwhile, not the last week's."
+        ),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="DATE", help="What leaving out older records would do (2026-01-31)."),
+    ] = None,
+    json: AsJson = False,
+) -> int:
+    """What would be done, by the very code that does it: a kind's steps, or one record's fields.
+
+    With --forecast, how long a backfill takes under the limits, and what would change that. Spends
+    no call.
+    """
+    from zohosync.errors import SettingsError
+
+    screen, settings = Screen(json), settings_of(project)
+    named, mapped = names or [], tuple(settings.kinds)
+    day = _day_of(since)
+    if not forecast and (per_day is not None or day is not None):
+        step = f"zohosync plan --forecast {' '.join(named)}".strip()
+        raise SettingsError("--per-day and --since go with --forecast", next_step=step)
+    if len(named) == 2 and named[1] not in mapped and not forecast:
+        kinds_of(named[:1], mapped)
+        return asyncio.run(_plan_one(screen, settings, named[0], named[1]))
+    kinds = kinds_of(named, mapped)
+    if forecast:
+        return asyncio.run(_forecast(screen, settings, kinds, per_day=per_day, since=day))
+    return asyncio.run(rehearse_kinds(screen, settings, kinds))
+
+
+def _day_of(text: str | None) -> date | None:
+    """A day as it is written on a command line. Raises SettingsError."""
+    from zohosync.errors import SettingsError
+
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise SettingsError(
+            f"--since is {text!r}: it must be a date", next_step="write it like 2026-01-31"
+        ) from None
+
+
+async def rehearse_kinds(screen: Screen, settings: "Settings", kinds: tuple[str, ...]) -> int:
+    """Plan every row of these kinds and say the steps and what they cost."""
+    from zohosync.bootstrap import open_project
+    from zohosync.clock import Chance
+    from zohosync.core.figures import cost_of
+    from zohosync.store.history import History
+
+    async with open_project(settings, chance=Chance()) as project:
+        found = await _rehearsed(screen, project, kinds)
+        organization = await History(project.database, project.org_id).organization() or {}
+    cost = cost_of(found.calls, settings.limits, used_today=organization.get("calls_today") or 0)
+    _say_steps(screen, found)
+    screen.line(f"{cost.words} under the limits {settings.limits_plan}. Nothing was sent.")
+    screen.next_step(f"zohosync backfill {' '.join(kinds) if len(kinds) == 1 else ''}".strip())
+    screen.result(
+        {
+            "dry_run": True,
+            "rows": found.rows,
+            "kinds": _tallies(found),
+            "calls": cost.calls,
+            "minutes": round(cost.minutes, 1),
+            "days": cost.days,
+            "limits": settings.limits_plan,
+        }
+    )
+    return OK
+
+
+async def _rehearsed(
+    screen: Screen, project: "Project", kinds: tuple[str, ...], since: date | None = None
+) -> "Rehearsal":
+    """Every row of these kinds planned, while the screen shows how far it is."""
+    from zohosync.engine.passes import Rehearser, rehearse
+    from zohosync.store.history import History
+    from zohosync.store.inspection import Inspection
+    from zohosync.wiring import policy_of
+
+    rehearser = Rehearser(
+        project.source,
+        policy_of(project.settings, project.installation),
+        records=project.records,
+        history=History(project.database, project.org_id),
+        since=since,
+    )
+    inspection, found = Inspection(project.database), rehearser.result
+    about = sum([await inspection.rows(project.source.mapped(kind)) for kind in kinds])
+    with screen.progress("planned") as meter:
+        await rehearse(
+            rehearser, project.source, kinds,
+            lambda kind, n: meter(found.rows, None, f"{kind} {n:,}", about=about),
+        )  # fmt: skip
+    return found
+
+
+def _say_steps(screen: Screen, found: "Rehearsal") -> None:
+    rows = [
+        (kind, word, count)
+        for kind, tally in found.tallies.items()
+        for word, count in sorted(tally.steps.items())
+    ]
+    screen.table(("kind", "step", "records"), rows, title="What a backfill would do")
+    for kind, failures in found.failures.items():
+        for key, message in failures:
+            screen.line(f"{kind} {key} would fail: {message}", style="red")
+
+
+def _tallies(found: "Rehearsal") -> dict[str, Any]:
+    return {
+        kind: {"steps": tally.steps, "calls": tally.calls} for kind, tally in found.tallies.items()
+    }
+
+
+async def _plan_one(screen: Screen, settings: "Settings", kind: str, key: str) -> int:
+    """The step of one record, with each field as it is and as it would be."""
+    from zohosync.bootstrap import open_project
+    from zohosync.clock import Chance
+    from zohosync.core import plan as steps
+    from zohosync.core.figures import calls_of
+    from zohosync.core.kinds import KINDS
+    from zohosync.core.records import Ref
+    from zohosync.engine.passes import Rehearser
+    from zohosync.store.history import History
+    from zohosync.wiring import policy_of
+
+    ref = Ref(kind, key)
+    async with open_project(settings, chance=Chance()) as project:
+        history = History(project.database, project.org_id)
+        policy = policy_of(settings, project.installation)
+        desired = (await project.source.desired([ref])).get(ref)
+        known = await history.known(kind, [key])
+        if desired is None and not known:
+            screen.line(f"{ref} is not known, and its mapping returns no such row.")
+            screen.next_step("see that the key is the `key` of the mapping, as text")
+            screen.result({"known": False, "row": False})
+            return FAILED
+        if desired is None:
+            step, before = steps.plan(None, known[key], {}, policy), known[key].payload
+        else:
+            rehearser = Rehearser(project.source, policy, records=project.records, history=history)
+            (_, claim, step), *_ = await rehearser.steps(kind, [desired])
+            before = claim.payload
+    calls = calls_of(step, KINDS[kind], desired.state if desired else None)
+    said = steps.as_json(step)
+    after: Mapping[str, Any] = said.get("fields") or said.get("payload") or {}
+    rows = [
+        (name, _short((before or {}).get(name)), _short(value)) for name, value in after.items()
+    ]
+    why = said.get("reason")
+    noun = "call" if calls == 1 else "calls"
+    screen.line(f"{ref}: {said['step']}{f' ({why})' if why else ''}, {calls} {noun}")
+    if rows:
+        screen.table(("field", "accepted last", "would be sent"), rows)
+    screen.line("Nothing was sent.")
+    screen.next_step(f"zohosync why {kind} {key}")
+    screen.result({"kind": kind, "key": key, **said, "before": before, "calls": calls})
+    return OK
+
+
+def _short(value: Any) -> str:
+    from zohosync.cli.screen import as_json
+
+    text = value if isinstance(value, str) else "" if value is None else as_json(value)
+    return text if len(text) <= 70 else text[:69] + "…"
+
+
+async def _forecast(
+    screen: Screen,
+    settings: "Settings",
+    kinds: tuple[str, ...],
+    *,
+    per_day: int | None,
+    since: date | None,
+) -> int:
+    from dataclasses import replace
+
+    from zohosync.bootstrap import open_project
+    from zohosync.clock import Chance
+    from zohosync.core.forecast import Standing, forecast, what_if
+    from zohosync.core.records import BULK
+    from zohosync.store.usage import Usage
+
+    async with open_project(settings, chance=Chance()) as project:
+        found = await _rehearsed(screen, project, kinds, since)
+        standing = await Usage(project.database, project.org_id).standing(per_day=per_day)
+    assert isinstance(standing, Standing), "the project registered its organisation"
+    mix = {kind: tally.calls for kind, tally in found.tallies.items() if tally.calls}
+    standing = replace(standing, mix=mix)
+    older = {}
+    if since is not None:
+        older[f"without the {found.older_rows:,} records before {since}"] = found.older_calls
+    wanted = {BULK: found.calls}
+    ends = forecast(wanted, settings.limits, standing)
+    changes = what_if(wanted, settings.limits, standing, plan=settings.limits_plan, older=older)
+    assumed = _assumed(settings.limits, standing, since, given=per_day is not None)
+    waiting = sum(tally.steps.get("wait", 0) for tally in found.tallies.values())
+    if waiting:
+        assumed.append(f"{waiting:,} wait for parents that Zoho lacks, and are not counted")
+    paused = [kind for kind in project.organization.paused_kinds if kind in kinds]
+    _say_steps(screen, found)
+    _say_forecast(screen, ends, changes, settings)
+    for text in assumed:
+        screen.line(f"- {text}")
+    if paused:
+        screen.line(f"Paused, and not begun before it is resumed: {', '.join(paused)}")
+    screen.next_step(f"zohosync backfill {' '.join(kinds) if len(kinds) == 1 else ''}".strip())
+    screen.result(
+        {
+            "forecast": True, "limits": settings.limits_plan, "rows": found.rows,
+            "kinds": _tallies(found), **_plain(ends),
+            "minute_hours": round(ends.minute_hours, 2), "day_days": ends.day_days,
+            "held_by": ends.held_by,
+            "lanes": [
+                {"lane": lane, "calls": calls, "meanwhile_a_day": comes, "ends_at": ends_at}
+                for lane, calls, comes, ends_at in _lanes(ends)
+            ],
+            "what_if": [{"change": row.change, **_plain(row.forecast)} for row in changes],
+            "used_today": sum(standing.used.values()), "foreign_today": standing.foreign_today,
+            "older": {"rows": found.older_rows, "calls": found.older_calls} if since else None,
+            "paused": paused, "assumptions": assumed,
+        }
+    )  # fmt: skip
+    return OK
+
+
+def _assumed(
+    limits: "Limits", standing: "Standing", since: date | None, *, given: bool
+) -> list[str]:
+    """What the forecast takes for granted, in words."""
+    from zohosync.core.forecast import WINDOW_DAYS
+    from zohosync.core.records import LANES
+
+    comes = [f"{rate:,g} {LANES[lane]}" for lane, rate in standing.arrivals.items() if rate]
+    whence = "as told" if given else f"as in the last {WINDOW_DAYS} days"
+    said = f"meanwhile {' and '.join(comes) or 'no other'} calls a day come, {whence}"
+    texts = [*ASSUMPTIONS, said]
+    shares = limits.shares
+    if standing.foreign or shares.others:
+        texts.append(
+            f"others use {standing.foreign:,.0f} calls a day; {shares.others:.0%} is kept for them"
+        )
+    if limits.per_day:
+        room = f"{shares.day_room:.0%} of the day for live, less and less towards midnight"
+        texts.append(f"backfills leave {shares.room} place of the minute and {room}")
+    if since is not None:
+        texts.append("kinds that have no date of their own are not older than any day")
+    return texts
+
+
+def _lanes(ends: "Forecast") -> list[tuple[str, int, float, Any]]:
+    from zohosync.core.records import LANES
+
+    return [
+        (LANES[each.lane], each.calls, each.arrivals, each.ends_at if each.calls else None)
+        for each in ends.lanes
+    ]
+
+
+def _plain(ends: "Forecast") -> dict[str, Any]:
+    hours = None if ends.hours is None else round(ends.hours, 2)
+    return {"calls": ends.calls, "hours": hours, "days": ends.days, "ends_at": ends.ends_at}
+
+
+def _say_forecast(
+    screen: Screen, ends: "Forecast", changes: Sequence["WhatIf"], settings: "Settings"
+) -> None:
+    screen.line(f"{ends.words}, under the limits {settings.limits_plan}. Nothing was sent.")
+    if ends.calls:
+        days = "over three years" if ends.day_days is None else f"{ends.day_days:,} days"
+        screen.line(
+            f"The limit of the {ends.held_by} decides: by the minute alone "
+            f"{ends.minute_hours:,.1f} hours, by the day alone {days}."
+        )
+    rows = [
+        (lane, calls, f"{comes:,g}", f"{ends_at:%Y-%m-%d %H:%M}" if ends_at else "")
+        for lane, calls, comes, ends_at in _lanes(ends)
+    ]
+    screen.table(("lane", "calls", "a day meanwhile", "done by"), rows)
+    table = [(row.change, row.forecast.calls, row.forecast.words) for row in changes]
+    if table and ends.calls:
+        screen.table(("what if", "calls", "then"), table)

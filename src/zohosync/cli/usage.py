@@ -1,0 +1,153 @@
+"""The verb report: calls by day, lane, kind and operation, and the calls that were not needed."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zohosync.cli.screen import HERE, OK, AsJson, ProjectDir, Screen, settings_of
+
+if TYPE_CHECKING:
+    from zohosync.settings import Settings
+    from zohosync.store.usage import Used
+
+
+def report(
+    project: ProjectDir = HERE,
+    usage: Annotated[
+        bool,
+        typer.Option("--usage", help="Calls used and spared (the one report there is so far)."),
+    ] = True,
+    days: Annotated[int, typer.Option(min=1, max=1_000, help="How many days, with today.")] = 7,
+    json: AsJson = False,
+) -> int:
+    """Calls by day, lane, kind and operation, ours and others'; spent, saved, left; warnings."""
+    assert usage
+    return asyncio.run(_report(Screen(json), settings_of(project), days))
+
+
+async def _report(screen: Screen, settings: "Settings", days: int) -> int:
+    from zohosync.bootstrap import open_database, organization_id
+    from zohosync.store.usage import Usage
+
+    async with open_database(settings) as database:
+        org_id = organization_id(settings)
+        found = await Usage(database, org_id).used(days)
+    if found is None:
+        screen.line(f"Organisation {org_id} is not known in this database yet.")
+        screen.next_step("zohosync migrate")
+        screen.result({"organization": org_id, "known": False})
+        return OK
+    today = _today(found, settings)
+    saved = [
+        {**row, "saved": row["unchanged"] + row["merged"] + row["reads"]} for row in found.savings
+    ]
+    by_day = _by_day(found)
+    _say_report(screen, found, today, by_day, saved)
+    screen.next_step("zohosync plan --forecast" if found.calls else "zohosync run")
+    screen.result(
+        {
+            "organization": org_id, "known": True, "limits": settings.limits_plan, "days": days,
+            "since": found.since, "today": today, "by_day": by_day,
+            "by_lane": _sums(found.calls, "lane"), "by_kind": _sums(found.calls, "kind"),
+            "by_operation": _sums(found.calls, "operation"),
+            "calls": [{**row, "lane": _lane(row["lane"])} for row in found.calls],
+            "spent": sum(row["calls"] for row in found.calls),
+            "saved": sum(row["saved"] for row in saved), "saved_by_kind": saved,
+            "warnings": _warnings(found),
+        }
+    )  # fmt: skip
+    return OK
+
+
+def _today(found: "Used", settings: "Settings") -> dict[str, Any]:
+    """What of today's limit is spent, by whom, and what is left; all by the organisation's row."""
+    from zohosync.store.usage import local_day, standing_of
+
+    organization = found.organization
+    standing = standing_of(organization, arrivals={}, foreign=0.0)
+    spent, foreign = sum(standing.used.values()), standing.foreign_today
+    limit = settings.limits.per_day
+    left = None if limit is None else max(0, limit - spent - foreign)
+    return {
+        "day": local_day(organization, organization["now"]), "spent": spent, "foreign": foreign,
+        "limit": limit, "left": left,
+        "percent": None if not limit else round(100 * (spent + foreign) / limit, 1),
+        "zoho_says_left": organization["quota_left"],
+    }  # fmt: skip
+
+
+def _lane(lane: int) -> str:
+    from zohosync.core.records import LANES
+
+    return LANES.get(lane, str(lane))
+
+
+def _sums(calls: Iterable[Mapping[str, Any]], name: str) -> dict[str, int]:
+    """Calls by one of their columns, the most first."""
+    sums: Counter[str] = Counter()
+    for row in calls:
+        value = _lane(row[name]) if name == "lane" else row[name] or "-"
+        sums[value] += row["calls"]
+    return dict(sums.most_common())
+
+
+def _by_day(found: "Used") -> list[dict[str, Any]]:
+    """A row for each day: calls by lane, of others, refused by Zoho; the newest first."""
+    kept = {row["day"]: row for row in found.days}
+    rows: dict[date, dict[str, Any]] = {}
+    for day in sorted({row["day"] for row in found.calls} | kept.keys(), reverse=True):
+        calls = [row for row in found.calls if row["day"] == day]
+        note = kept.get(day, {})
+        rows[day] = {
+            "day": day, **dict.fromkeys(("live", "normal", "bulk", "upkeep"), 0),
+            **_sums(calls, "lane"), "calls": sum(row["calls"] for row in calls),
+            "refused": sum(row["refused"] for row in calls),
+            "foreign": note.get("foreign_calls", 0), "limit": note.get("per_day"),
+            "warned": note.get("warned", 0),
+        }  # fmt: skip
+    return list(rows.values())
+
+
+def _warnings(found: "Used") -> list[dict[str, Any]]:
+    return [
+        {"day": row["day"], "percent": row["warned"], "at": row["warned_at"]}
+        for row in found.days
+        if row["warned"]
+    ]
+
+
+def _say_report(
+    screen: Screen, found: "Used", today: Mapping[str, Any],
+    by_day: Sequence[Mapping[str, Any]], saved: Sequence[Mapping[str, Any]],
+) -> None:  # fmt: skip
+    of = "" if today["limit"] is None else f" of {today['limit']:,} ({today['percent']} %)"
+    left = "" if today["left"] is None else f"; {today['left']:,} left"
+    screen.line(
+        f"Today ({today['day']}): {today['spent']:,} calls of ours, {today['foreign']:,} of "
+        f"others{of}{left}"
+    )
+    names = ("day", "live", "normal", "bulk", "upkeep", "calls", "refused", "foreign", "warned")
+    if by_day:
+        rows = [
+            [str(row["day"]), *(row[name] for name in names[1:-1]),
+             f"{row['warned']} %" if row["warned"] else ""]
+            for row in by_day
+        ]  # fmt: skip
+        screen.table(names, rows, title="Calls by day and lane")
+    operations: Counter[tuple[str, str]] = Counter()
+    for row in found.calls:
+        operations[row["kind"] or "-", row["operation"]] += row["calls"]
+    if operations:
+        rows = [[*name, calls] for name, calls in operations.most_common()]
+        screen.table(("kind", "operation", "calls"), rows, title="Calls by kind and operation")
+    if saved:
+        columns = ("kind", "changes", "calls", "unchanged", "merged", "reads", "saved")
+        rows = [[row[name] for name in columns] for row in saved]
+        screen.table(columns, rows, title="Calls that were not needed")
+    total = sum(row["saved"] for row in saved)
+    spent = sum(row["calls"] for row in found.calls)
+    screen.line(f"{spent:,} spent, {total:,} saved since {found.since:%Y-%m-%d}")
