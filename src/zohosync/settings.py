@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 from zohosync.core.governor import PLANS, Limits
 from zohosync.core.kinds import KINDS, MAPPED
+from zohosync.core.limits import NUMBERS, in_words, limits_from
+from zohosync.core.limits import OPTIONS as LIMITS
 from zohosync.core.options import (
     Document,
     Option,
@@ -38,7 +40,6 @@ FILE = "zohosync.toml"
 SECRETS_FILE = ".zohosync/secrets.toml"
 DATA_CENTERS = ("us", "eu", "in", "au", "jp", "ca", "cn", "sa", "uk")
 CUSTOM, UNLIMITED = "custom", "unlimited"
-NUMBERS = ("per_minute", "in_flight", "per_day", "per_second")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,6 @@ class Settings:
         return not self.database.url
 
 
-_whole_limit = number(1, 1_000_000, whole=True)
 _ENTRIES = (
     Option("organization.id", text),
     Option("organization.data_center", choice(*DATA_CENTERS), "us"),
@@ -153,10 +153,7 @@ _ENTRIES = (
     Option("organization.currency", text),
     Option("organization.marker_field", text),
     Option("limits.plan", choice(*PLANS, CUSTOM), "standard"),
-    Option("limits.per_minute", _whole_limit),
-    Option("limits.in_flight", number(1, 100, whole=True)),
-    Option("limits.per_day", number(1, 10_000_000, whole=True)),
-    Option("limits.per_second", _whole_limit),
+    *LIMITS,
     Option("worker.slots", number(1, 200, whole=True), 10),
     Option("worker.lease_s", number(2, 600, whole=False), 6.0),
     Option("worker.heartbeat_s", number(0.1, 300, whole=False), 2.0),
@@ -298,9 +295,8 @@ def _effective(
 def _limits(values: Mapping[str, Any], origins: dict[str, Origin]) -> Limits:
     """The limits of the plan, or with `custom` the user's own numbers over those of standard."""
     plan = values["limits.plan"]
-    own = {name: values[f"limits.{name}"] for name in NUMBERS}
     if plan != CUSTOM:
-        if said := [name for name, value in own.items() if value is not None]:
+        if said := [name for name in NUMBERS if values[f"limits.{name}"] is not None]:
             raise SettingsError(
                 f"limits.{said[0]} says nothing while limits.plan is {plan}",
                 place=origins[f"limits.{said[0]}"].source,
@@ -312,13 +308,14 @@ def _limits(values: Mapping[str, Any], origins: dict[str, Origin]) -> Limits:
                 place=origins["limits.plan"].source,
                 next_step="choose standard, premium, guide or custom",
             )
-    base = PLANS["standard" if plan == CUSTOM else plan]
-    chosen = {n: getattr(base, n) if v is None or plan != CUSTOM else v for n, v in own.items()}
-    for name in (name for name in NUMBERS if own[name] is None):
-        shown = "no limit" if chosen[name] is None else str(chosen[name])
-        source = f"plan {'standard' if plan == CUSTOM else plan}"
-        origins[f"limits.{name}"] = Origin(f"limits.{name}", shown, source)
-    return Limits(**chosen, mints=base.mints, block_s=base.block_s, warn_at=base.warn_at)
+    base = "standard" if plan == CUSTOM else plan
+    limits = limits_from(values, PLANS[base])
+    if faults := limits.faults():
+        raise SettingsError(faults[0], place=FILE)
+    for name, shown in in_words(limits).items():
+        if values[name] is None:
+            origins[name] = Origin(name, shown, f"plan {base}")
+    return limits
 
 
 def _agree(values: dict[str, Any], origins: dict[str, Origin], document: Document) -> None:

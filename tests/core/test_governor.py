@@ -27,7 +27,6 @@ from zohosync.core.governor import (
     outage,
     probe_in_s,
     too_many_missing,
-    with_numbers,
 )
 from zohosync.core.replies import (
     Accepted,
@@ -356,8 +355,3 @@ def test_the_named_plans_have_no_fault(name: str) -> None:
 def test_an_absurd_limit_is_named(field_name: str, value: Any) -> None:
     limits = replace(LIMITS, **{field_name: value})
     assert [fault.split(" ")[0] for fault in limits.faults()] == [f"limits.{field_name}"]
-
-
-def test_a_users_own_numbers_replace_the_plans() -> None:
-    limits = with_numbers(PLANS["standard"], per_day=500, in_flight=None)
-    assert (limits.per_day, limits.in_flight) == (500, PLANS["standard"].in_flight)

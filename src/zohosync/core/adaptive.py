@@ -66,7 +66,8 @@ def size_after(overloads: Iterable[bool], pace: Pace) -> int:
             continue
         ratio = sum(batch) / len(batch)
         batch.clear()
-        rate = ratio if rate is None else pace.old * rate + (1 - pace.old) * ratio
+        mean = ratio if rate is None else pace.old * rate + (1 - pace.old) * ratio
+        rate = round(mean, 9)  # 0.3 of something is 0.3 of it
         if rate > pace.shrink_over:
             size = max(pace.least, size - 1)
         elif rate < pace.grow_under:

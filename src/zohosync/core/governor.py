@@ -8,7 +8,7 @@ is locked while `admit` decides, so any number of processes share them exactly.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
@@ -332,8 +332,3 @@ def _floats(told: Mapping[str, Any]) -> dict[str, Any]:
         else value
         for name, value in told.items()
     }
-
-
-def with_numbers(limits: Limits, **numbers: Any) -> Limits:
-    """The limits with the user's own numbers put in."""
-    return replace(limits, **{name: value for name, value in numbers.items() if value is not None})

@@ -16,10 +16,10 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from zohosync.core.adaptive import MANY, batch_over, size_after
-from zohosync.core.governor import POLL_S, JournalView, Limits, Verdict, admit
+from zohosync.core.governor import MINUTE_S, POLL_S, JournalView, Limits, Verdict, admit
 from zohosync.core.records import BULK, LANES, LIVE
 
-BURST = 2
+BURST = 3
 """How many calls of lower lanes may start at once; more would come free at once a minute later."""
 
 YIELD_S = 0.25
@@ -234,7 +234,10 @@ class _Turn:
         self._books = books
         live = [call for call in books.calls if call.until > now]
         self._minute = Counter(call.lane for call in live)
-        self._flying = Counter(call.lane for call in live if call.overload is None)
+        deadline = now + timedelta(seconds=MINUTE_S)  # one that is past it is not under way
+        self._flying = Counter(
+            call.lane for call in live if call.overload is None and call.until > deadline
+        )
         self._day = Counter(books.day)
         self._starts = sorted(call.started for call in books.calls if call.lane < LIVE)
         self._batches: dict[str, list[datetime]] = {}
@@ -281,9 +284,11 @@ class _Turn:
         if limit is None:
             return None
         now = self._view.now
-        kept = min(self._limits.shares.room, limit - 1) if lane < LIVE else 0
+        kept = 0
         if not self._owed(lane, limit, self._minute):
-            kept += self._owed_below(lane, limit, self._minute)
+            kept = self._owed_below(lane, limit, self._minute)
+            if lane < LIVE:
+                kept += min(self._limits.shares.room, limit - 1)
             if self._yields_to(lane):
                 return _Hold(now + timedelta(seconds=YIELD_S), "lane")
         free = limit - sum(self._minute.values())
@@ -326,7 +331,7 @@ class _Turn:
                 due = self._starts[0]
                 for start in self._starts:
                     due = max(due, start) + spacing
-            if (at := due - BURST * spacing) > self._view.now:
+            if (at := due - (BURST - 1) * spacing) > self._view.now:
                 holds.append(_Hold(at, "pace"))
         pace = self._limits.pace
         pause_s = pace.pauses_s.get(asked.kind or "", 0.0)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from zohosync.clock import Clock
 from zohosync.core.governor import DOWN_AFTER
@@ -31,9 +31,10 @@ class Keeper:
         clock: Clock,
         tell: Listener,
         wake: Callable[[], None],
+        besides: Callable[[], Awaitable[None]],
         pace: float = 1.0,
     ) -> None:
-        """`wake` is told when there is work again.
+        """`wake` is told when there is work again; `besides` is done in each round, too.
 
         `pace` stretches its intervals: a demo with sped-up time need not look so often.
         """
@@ -43,6 +44,7 @@ class Keeper:
         self._clock = clock
         self._tell = tell
         self._wake = wake
+        self._besides = besides
         self._pace = pace
         self._probing: asyncio.Task[None] | None = None
 
@@ -55,6 +57,7 @@ class Keeper:
                     if self._clock.monotonic() >= beat_at:
                         await self._presence.beat()
                         beat_at = self._clock.monotonic() + BEAT_S * self._pace
+                    await self._besides()
                     await self._round(tasks)
                 except DatabaseError as error:
                     self._note(error)

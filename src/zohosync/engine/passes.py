@@ -1,7 +1,7 @@
 """Passes over whole kinds: mark for a backfill, rehearse it, examine the mapping, watch it go."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -11,7 +11,6 @@ from zohosync.clock import Clock
 from zohosync.core.checks import Fault, RowChecks
 from zohosync.core.figures import Tally, calls_of
 from zohosync.core.forecast import Standing, remaining_s
-from zohosync.core.governor import Limits
 from zohosync.core.kinds import KINDS, MAPPED
 from zohosync.core.plan import Fail, Policy, Skip, Step, Wait, plan, planned_operation
 from zohosync.core.records import BULK, Claim, Desired, ParentView, Ref, Status
@@ -21,7 +20,7 @@ from zohosync.store.history import History, Progress
 from zohosync.store.inspection import Inspection, unreadable
 from zohosync.store.records import Records
 from zohosync.store.source import Source
-from zohosync.store.usage import Usage, standing_of
+from zohosync.store.usage import Usage, limits_in_force, standing_of
 
 Tell = Callable[[str, int], None]
 """Told of each kind and how many of its rows are done."""
@@ -259,10 +258,9 @@ async def looks(
     usage: Usage,
     *,
     clock: Clock,
-    limits: Limits,
     every_s: float = 1.0,
     until: asyncio.Event | None = None,
-) -> AsyncIterator[Look]:
+) -> AsyncGenerator[Look, None]:
     """Look at the work again and again; ends when nothing moves any more, or when `until` is set.
 
     The total grows with what arrives meanwhile. A record that waits for a resting parent is done.
@@ -282,8 +280,9 @@ async def looks(
         if before is not None and organization:
             standing = standing_of(organization, arrivals=before.arrivals, foreign=before.foreign)
             eta_s = remaining_s(
-                left, limits, standing, done=done, calls=spent.calls, open_s=spent.open_s
-            )
+                left, limits_in_force(organization), standing,
+                done=done, calls=spent.calls, open_s=spent.open_s,
+            )  # fmt: skip
         yield Look(
             progress, done, most, eta_s, closed_for_s, organization.get("closed_reason"),
             calls_today,

@@ -56,6 +56,15 @@ async def register_organization(
     return Registered(row["org_id"], row["mode"], row["paused"], tuple(row["paused_kinds"]))
 
 
+async def change_limits(database: Database, org_id: str, limits: Limits) -> bool:
+    """Let these limits hold from the next call on, in every process; False: they do already."""
+    told = simplejson.dumps(asdict(limits))
+    changed = await database.execute(
+        "change_limits", org_id=org_id, limits=told, day_spent=DAY_SPENT
+    )
+    return changed > 0
+
+
 async def register_installation(database: Database, name: str) -> str:
     """The installation's name, `name` when it has none yet.
 
