@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,17 @@ from zohosync.cli import main
 from zohosync.clock import Chance, SystemClock
 from zohosync.core.governor import PLANS
 from zohosync.demo import book as books
+from zohosync.engine.passes import looks
 from zohosync.sandbox import Sandbox, SandboxLimits
 from zohosync.store.database import Database
+from zohosync.store.history import History
 from zohosync.store.usage import Usage, Warned
 from zohosync.testing.world import ZONE, World, WorldSettings, world
 
 Run = Callable[..., Done]
 ORG = {"ZOHOSYNC_ORGANIZATION_ID": "10234", "ZOHOSYNC_API_URL": "http://127.0.0.1:9"}
 MAPPING = {"customers": "select id as key, name as display_name, email from public.people"}
+CLOSE = "update zohosync.organizations set closed_until ="
 PEOPLE = """
 create table public.people (id integer primary key, name text, email text);
 insert into public.people select n, 'P ' || n, n || '@example.com' from generate_series(1, 5) n;
@@ -168,7 +172,7 @@ async def live_a_day(url: str) -> str:
     async with database.transaction() as transaction:
         await transaction.execute_sql(PEOPLE)
     sandbox = Sandbox(clock=SystemClock(), chance=Chance(7), limits=SandboxLimits.lifted())
-    settings = WorldSettings().working(debounce_s=0.0)
+    settings = WorldSettings(limits=PLANS["standard"]).working(debounce_s=0.0)
     async with world(database, MAPPING, sandbox, settings=settings) as joined:
         await joined.source.mark_all("customers", priority=10)
         await idle(joined)
@@ -250,3 +254,29 @@ def test_the_guides_own_number_is_where_it_warns_first(database_url: str) -> Non
 def test_without_a_limit_of_the_day_nobody_is_warned(database_url: str) -> None:
     asyncio.run(registered(database_url, '{"per_day": null}'))
     assert asyncio.run(asked(database_url, 1_000_000, 0)) == []
+
+
+async def looked(url: str) -> list[float | None]:
+    """The seconds that 5,000 records take: at first, while closed, and with nothing left."""
+    database = await Database.open(url, connections=2)
+    history, usage = History(database, "1"), Usage(database, "1")
+    found = []
+    due = "insert into zohosync.records (org_id, kind, key, due_at) select '1', 'customers', n, "
+    for change in (
+        f"{due} zohosync.current_time() from generate_series(1, 5000) n returning 1",
+        f"{CLOSE} zohosync.current_time() + interval '1 hour' returning 1",
+        "update zohosync.records set status = 'synced' returning 1",
+    ):
+        await sql(database, change)
+        async with aclosing(looks(history, usage, clock=SystemClock())) as seen:
+            found.append((await anext(seen)).eta_s)
+    await database.close()
+    return found
+
+
+def test_the_time_left_is_told_by_the_limits_before_anything_is_done(database_url: str) -> None:
+    asyncio.run(registered(database_url, '{"per_minute": 100, "in_flight": 5, "per_day": null}'))
+    first, closed, none = asyncio.run(looked(database_url))
+    assert first == pytest.approx(5_000 / 99 * 60.85, rel=0.01)
+    assert closed == pytest.approx((first or 0) + 3_600, abs=5)
+    assert none == 0

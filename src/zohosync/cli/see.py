@@ -38,6 +38,7 @@ def status(project: ProjectDir = HERE, json: AsJson = False) -> int:
 async def _status(screen: Screen, settings: "Settings") -> int:
     from zohosync.bootstrap import open_database, organization_id
     from zohosync.store.history import History
+    from zohosync.store.usage import Usage
 
     async with open_database(settings) as database:
         org_id = organization_id(settings)
@@ -53,6 +54,8 @@ async def _status(screen: Screen, settings: "Settings") -> int:
         reasons = await history.reasons()
         workers = await history.workers()
         alive = await history.alive()
+        left = progress.moving
+        eta_s = await Usage(database, org_id).remaining_s(left) if left else None
     kinds: dict[str, dict[str, int]] = {kind: {} for kind in settings.kinds}
     for row in counts:
         kinds.setdefault(row["kind"], {})[row["status"]] = row["records"]
@@ -71,11 +74,13 @@ async def _status(screen: Screen, settings: "Settings") -> int:
             style=None if reason["status"] == "waiting" else "red",
         )
     screen.line(_workers_line(workers, alive))
-    nothing = not counts and not progress.moving
+    if left:
+        screen.line(_left_line(left, eta_s))
+    nothing = not counts and not left
     screen.next_step(
         "zohosync backfill --dry-run"
         if nothing
-        else _next_of(organization, progress.moving, alive, reasons, settings)
+        else _next_of(organization, left, alive, reasons, settings)
     )
     screen.result(
         {
@@ -84,7 +89,7 @@ async def _status(screen: Screen, settings: "Settings") -> int:
             "closed_for_s": organization["closed_for_s"],
             "calls_today": organization["calls_today"],
             "limits": settings.limits_plan, "kinds": kinds, "marked": marked,
-            "moving": progress.moving, "reasons": reasons, "workers": len(alive),
+            "moving": left, "eta_s": eta_s, "reasons": reasons, "workers": len(alive),
         }
     )  # fmt: skip
     return OK
@@ -110,6 +115,13 @@ def _say_organization(
     paused = [kind for kind in organization["paused_kinds"] if kind in settings.kinds]
     if paused:
         screen.line(f"Paused kinds: {', '.join(paused)}", style="yellow")
+
+
+def _left_line(left: int, eta_s: float | None) -> str:
+    from zohosync.core.figures import span_words
+
+    span = "no end within three years" if eta_s is None else span_words(eta_s)
+    return f"{left:,} on their way: {span} under the limits, once a worker runs"
 
 
 def _workers_line(workers: Sequence[Mapping[str, Any]], alive: Sequence[Mapping[str, Any]]) -> str:

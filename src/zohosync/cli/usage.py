@@ -41,7 +41,7 @@ async def _report(screen: Screen, settings: "Settings", days: int) -> int:
         screen.next_step("zohosync migrate")
         screen.result({"organization": org_id, "known": False})
         return OK
-    today = _today(found, settings)
+    today = _today(found)
     saved = [
         {**row, "saved": row["unchanged"] + row["merged"] + row["reads"]} for row in found.savings
     ]
@@ -63,14 +63,14 @@ async def _report(screen: Screen, settings: "Settings", days: int) -> int:
     return OK
 
 
-def _today(found: "Used", settings: "Settings") -> dict[str, Any]:
+def _today(found: "Used") -> dict[str, Any]:
     """What of today's limit is spent, by whom, and what is left; all by the organisation's row."""
-    from zohosync.store.usage import local_day, standing_of
+    from zohosync.store.usage import limits_in_force, local_day, standing_of
 
     organization = found.organization
     standing = standing_of(organization, arrivals={}, foreign=0.0)
     spent, foreign = sum(standing.used.values()), standing.foreign_today
-    limit = settings.limits.per_day
+    limit = limits_in_force(organization).per_day
     left = None if limit is None else max(0, limit - spent - foreign)
     return {
         "day": local_day(organization, organization["now"]), "spent": spent, "foreign": foreign,

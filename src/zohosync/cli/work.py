@@ -124,12 +124,12 @@ async def _show(
     from zohosync.errors import DatabaseError
     from zohosync.store.usage import Usage
 
-    usage, limits = Usage(project.database, project.org_id), project.settings.limits
+    usage = Usage(project.database, project.org_id)
     with screen.progress("in step") as meter:
         while not over.is_set():
             try:
                 async for look in looks(
-                    history, usage, clock=clock, limits=limits, every_s=LOOK_EVERY_S, until=over
+                    history, usage, clock=clock, every_s=LOOK_EVERY_S, until=over
                 ):
                     if look.total:
                         meter(look.done, look.total, _note(look))

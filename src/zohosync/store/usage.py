@@ -6,7 +6,8 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from zohosync.core.forecast import WINDOW_DAYS, Standing, arrivals_of
+from zohosync.core.forecast import WINDOW_DAYS, Standing, arrivals_of, remaining_s
+from zohosync.core.governor import Limits, limits_of
 from zohosync.store.database import Database, Row
 
 WARN_STEPS = (80, 95, 100)
@@ -94,6 +95,29 @@ class Usage:
             arrivals=arrivals_of(used.calls, used.organization["now"], per_day=per_day),
             foreign=sum(before) / len(before) if before else 0.0,
         )
+
+    async def remaining_s(self, left: int) -> float | None:
+        """Seconds until so many records are done, at today's calls a record; None: it never ends.
+
+        Nobody need be at work.
+        """
+        standing, used = await self.standing(), await self.used(1)
+        if standing is None or used is None:
+            return None
+        return remaining_s(
+            left,
+            limits_in_force(used.organization),
+            standing,
+            done=sum(row["records"] for row in used.savings),
+            calls=sum(row["calls"] for row in used.savings),
+            open_s=0.0,
+        )
+
+
+def limits_in_force(organization: Mapping[str, Any]) -> Limits:
+    """The limits that every process holds at this moment, whatever it was started with."""
+    lifted = {"per_minute": None, "in_flight": None, "per_day": None}
+    return limits_of({**lifted, **organization["limits"]})
 
 
 def standing_of(

@@ -8,6 +8,7 @@ select l.kind,
        coalesce(sum(greatest(l.changes - 1, 0)), 0)::int as merged,
        coalesce(sum(l.reads_saved), 0)::int as reads,
        coalesce(sum(l.changes), 0)::int as changes,
+       count(*) filter (where l.status = 'success')::int as records,
        sum(l.calls)::int as calls
   from zohosync.sync_logs l
  where l.org_id = %(org_id)s and l.created_at >= %(since)s::timestamptz
