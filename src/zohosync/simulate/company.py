@@ -121,6 +121,11 @@ class Company:
                 )
         return [act for act in acts if act.statements]
 
+    def seen_away(self) -> None:
+        """All rows of a kind will not be seen for a while: who is back must be who was there."""
+        for person in self._picture.people.values():
+            person.left_once = True
+
     def excuse(self, kind: str, key: str) -> str | None:
         """Why this row need not equal Zoho in the end, or None: it must.
 

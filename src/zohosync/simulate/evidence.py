@@ -44,7 +44,8 @@ class Scene:
     struck, or an operator paused or resumed, by the sandbox's clock; the database's is
     `database_skew_s` ahead of that. `calls_left` counts our requests that left (None: nobody
     counted), `processes` those ever started, `logins` how often
-    somebody logged in, `keys_named` the keys ever marked.
+    somebody logged in, `keys_named` the keys ever marked. `lowered` says from when to when, by the
+    sandbox's seconds, an operator had other limits hold.
     """
 
     database: Database
@@ -54,6 +55,7 @@ class Scene:
     excuse: Callable[[str, str], str | None]
     touched: Mapping[tuple[str, str], str]
     limits: Limits
+    lowered: Sequence[tuple[float, float, Limits]] = ()
     foreign: Callable[[Request], bool] = is_foreign
     blocks_scripted: int = 0
     blocked_at: Sequence[datetime] = ()

@@ -3,12 +3,13 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
+from zohosync.core.governor import Limits
 from zohosync.core.kinds import MAPPED
 from zohosync.sandbox import Fault, Faults, Request
 from zohosync.sandbox.limits import RefusalError
 from zohosync.simulate.world import World
 from zohosync.store.history import History
-from zohosync.store.organizations import pause_kinds
+from zohosync.store.organizations import change_limits, pause_kinds
 from zohosync.store.source import Source
 
 Happening = Callable[[World], Awaitable[None]]
@@ -209,12 +210,23 @@ async def _retried(world: World) -> None:
 
 
 async def _limits_changed(world: World) -> None:
-    """An operator lowers the limits, and raises them again."""
-    world.limits = replace(world.usual_limits, per_minute=20, in_flight=2)
-    world.restart_all()
+    """An operator lowers the limits while all is running, and raises them again."""
+    lower = replace(world.usual_limits, per_minute=20, in_flight=2)
+    await _limit(world, lower)
+    since = world.clock.monotonic()
     await world.clock.sleep(1_200)
-    world.limits = world.usual_limits
-    world.restart_all()
+    world.lowered.append((since, world.clock.monotonic(), lower))
+    await _limit(world, world.usual_limits)
+
+
+async def _limit(world: World, limits: Limits) -> None:
+    """These limits hold from the next call on; a process that starts later brings them, too."""
+    world.limits = limits
+    database = await world.connected()
+    try:
+        await change_limits(database, world.sandbox.organization_id, limits)
+    finally:
+        await database.close()
 
 
 async def _mapping_changed(world: World) -> None:
@@ -233,6 +245,7 @@ async def _mapping_empty(world: World) -> None:
     """A mapping returns nothing for a while."""
     kind = world.chance_of(list(MAPPED))
     whole = world.mapping[kind]
+    world.company.seen_away()
     world.mapping[kind] = f"select * from ({whole}) as m where false"  # noqa: S608
     world.restart_all()
     await world.clock.sleep(120)

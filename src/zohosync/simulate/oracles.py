@@ -73,6 +73,10 @@ def _densest(moments: Sequence[float], seconds: float) -> int:
     return largest
 
 
+LOWERED_S = 35.0
+"""How long calls that were let go before the limits were lowered may take to arrive."""
+
+
 def _limits(facts: Facts) -> Iterator[str]:
     """Our own calls at the sandbox's arrival times; and no refusal that nobody else caused."""
     limits, sandbox = facts.scene.limits, facts.scene.sandbox
@@ -87,6 +91,11 @@ def _limits(facts: Facts) -> Iterator[str]:
         most = _densest(moments, seconds)
         if limit is not None and most > limit:
             yield f"{most} {what}, and {limit} are allowed"
+    for since, until, lower in facts.scene.lowered:
+        within = [each for each in arrived if since + LOWERED_S <= each <= until]
+        most = _densest(within, 60.0)
+        if lower.per_minute is not None and most > lower.per_minute:
+            yield f"{most} calls within a minute, and an operator allowed {lower.per_minute}"
     zone = ZoneInfo(facts.organization["time_zone"])
     days = Counter(request.at.astimezone(zone).date() for request in ours)
     for day, count in sorted(days.items()):

@@ -139,6 +139,7 @@ async def _judged(world: World) -> list[Violation]:
             database=database, source=source, sandbox=world.sandbox,
             org_id=world.sandbox.organization_id, excuse=world.company.excuse,
             touched=world.touched, limits=world.usual_limits,
+            lowered=world.lowered,
             blocks_scripted=_blocks(world), interruptions=sorted(world.interruptions),
             attempts_ended=world.attempts, calls_left=world.calls_left, processes=world.started + 1,
             logins=world.names["logins"],

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from zohosync.clock import Chance
-from zohosync.core.governor import PLANS
+from zohosync.core.governor import PLANS, Limits
 from zohosync.events import AttemptEnded, Event, Noted
 from zohosync.sandbox import GrantCode, Sandbox, SandboxLimits
 from zohosync.simulate.arena import Arena, settings_for
@@ -39,9 +39,11 @@ class World:
         self.troubles = Troubles(profile, _chance(seed, 3))
         self.names = Counter[str]()
         self.limits = self.usual_limits = PLANS["standard"]
+        self.lowered: list[tuple[float, float, Limits]] = []
         self.sandbox = Sandbox(
             clock=clock, chance=_chance(seed, 4), time_zone=self.zone,
-            limits=SandboxLimits(in_flight=5, per_day=1_000), faults=self.troubles.remote(),
+            limits=SandboxLimits(in_flight=5, per_day=1_000, quota_headers=seed % 2 == 0),
+            faults=self.troubles.remote(),
             grants=[GrantCode(f"again-{n}", life_s=1e9) for n in range(20)],
         )  # fmt: skip
         self.url, self.owner_url = arena.fresh()
