@@ -108,7 +108,7 @@ async def joined(
     if work.whole_day:  # a day of naps of a second would take hours to simulate
         settings = settings.working(poll_s=5.0, lease_s=120.0, heartbeat_s=40.0)
     else:
-        settings = settings.working(lease_s=30.0, heartbeat_s=10.0)
+        settings = settings.working(poll_s=0.5, lease_s=30.0, heartbeat_s=10.0)
     async with AsyncExitStack() as stack:
         worlds: list[World] = []
         databases: list[Database] = []
