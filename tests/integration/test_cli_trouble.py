@@ -68,7 +68,9 @@ def clear(done: Done, code: int, *words: str) -> None:
         assert word in lines[0]
 
 
-@pytest.mark.parametrize("verb", ["status", "check", "migrate", "run", "backfill", "settings"])
+@pytest.mark.parametrize(
+    "verb", ["status", "check", "migrate", "run", "backfill", "settings", "plan", "report"]
+)
 def test_a_folder_without_a_project_says_how_to_make_one(zohosync: Run, verb: str) -> None:
     clear(zohosync(verb), 2, "There is no zohosync.toml here", "zohosync init")
 
@@ -127,7 +129,7 @@ def test_a_settings_file_that_will_not_do(
 def test_an_out_of_date_schema_stops_every_verb_that_works(
     zohosync: Run, shop: dict[str, str]
 ) -> None:
-    for verb in ("run", "backfill", "status"):
+    for verb in ("run", "backfill", "status", "plan", "report"):
         clear(zohosync(verb, **shop, **CREDENTIALS), 1, "out of date", "zohosync migrate")
 
 
@@ -221,11 +223,11 @@ def test_a_wrong_command_line_points_at_the_help(zohosync: Run, arguments: tuple
 def test_help_names_every_verb_with_its_options_and_exit_codes(zohosync: Run) -> None:
     done = zohosync("--help")
     assert done.code == 0
-    for panel in ("try", "set up", "run", "see", "keep"):
+    for panel in ("try", "set up", "look first", "run", "see", "keep"):
         assert f"\n{panel}:\n" in done.output
     for verb in (
         *("demo", "sandbox", "init", "login", "migrate", "check", "run", "backfill", "retry"),
-        *("pause", "resume", "status", "why", "logs", "settings"),
+        *("plan", "pause", "resume", "status", "why", "logs", "report", "settings"),
     ):
         assert f"\n  {verb} " in done.output
         told = zohosync(verb, "--help").output
