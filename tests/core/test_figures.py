@@ -4,10 +4,18 @@ from decimal import Decimal
 
 import pytest
 
-from zohosync.core.figures import calls_of, cost_of, moves_between, remaining_s, span_words
+from zohosync.core.figures import (
+    calls_of,
+    cost_of,
+    moves_between,
+    reads_spared,
+    remaining_s,
+    span_words,
+)
 from zohosync.core.governor import PLANS
 from zohosync.core.kinds import KINDS
 from zohosync.core.plan import Create, Find, Nothing, Purpose, Step, Transition, Update
+from zohosync.core.records import Desired, ParentView, Ref, Slot
 
 INVOICE = KINDS["invoices"]
 
@@ -53,6 +61,18 @@ def test_a_step_costs_its_call_and_the_changes_of_state_after_it(
     step: Step, state: str, calls: int
 ) -> None:
     assert calls_of(step, INVOICE, state) == calls
+
+
+def test_a_write_spares_the_look_ups_of_what_is_known() -> None:
+    tax, item, customer = Ref("taxes", "VAT"), Ref("items", "*"), Ref("customers", "1")
+    slots = tuple(Slot(parent, ()) for parent in (tax, tax, item, customer))
+    desired = Desired(Ref("invoices", "1"), slots=slots)
+    known = {ref: ParentView(ref, f"z-{ref.key}") for ref in (tax, customer)}
+    create = Create({}, {}, None, more=False)
+    assert reads_spared(create, desired, known) == 1
+    assert reads_spared(create, desired, {**known, item: ParentView(item, "z")}) == 2
+    assert reads_spared(Nothing(), desired, known) == 0
+    assert reads_spared(create, None, known) == 0
 
 
 def test_a_state_that_cannot_be_reached_costs_no_moves() -> None:

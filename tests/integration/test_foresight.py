@@ -27,6 +27,10 @@ from zohosync.testing.world import ZONE, World, WorldSettings, world
 Run = Callable[..., Done]
 ORG = {"ZOHOSYNC_ORGANIZATION_ID": "10234", "ZOHOSYNC_API_URL": "http://127.0.0.1:9"}
 MAPPING = {"customers": "select id as key, name as display_name, email from public.people"}
+BILL = {
+    "customers": "select 1 as key, 'Ann' as display_name, 'ann@example.com' as email, "
+    "'inactive' as state",
+}
 CLOSE = "update zohosync.organizations set closed_until ="
 PEOPLE = """
 create table public.people (id integer primary key, name text, email text);
@@ -188,6 +192,12 @@ async def live_a_day(url: str) -> str:
     return sandbox.organization_id
 
 
+async def one_more_mark(url: str) -> None:
+    database = await Database.open(url, connections=1)
+    await sql(database, "select zohosync.mark('customers', '2')")
+    await database.close()
+
+
 def test_a_report_tells_what_was_spent_and_what_was_not_needed(
     zohosync: Run, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +215,10 @@ def test_a_report_tells_what_was_spent_and_what_was_not_needed(
     assert (saved["unchanged"], saved["merged"], saved["changes"]) == (5, 19, 30)
     assert said["saved"] + said["spent"] == saved["changes"], "one call for each change, or none"
     assert (said["today"]["spent"], said["today"]["left"]) == (6, 994)
+    asyncio.run(one_more_mark(database_url))
+    left = zohosync("status", "--json").last
+    assert (left["moving"], left["eta_s"] > 0) == (1, True)
+    assert "1 on their way: about 1 s" in zohosync("status").output
     read = zohosync("report").output
     for words in ("Calls by day and lane", "customers.create", "6 spent, 24 saved"):
         assert words in read
@@ -280,3 +294,26 @@ def test_the_time_left_is_told_by_the_limits_before_anything_is_done(database_ur
     assert first == pytest.approx(5_000 / 99 * 60.85, rel=0.01)
     assert closed == pytest.approx((first or 0) + 3_600, abs=5)
     assert none == 0
+
+
+async def in_two_steps(url: str) -> list[dict[str, Any]]:
+    """A customer that is made, and then marked as inactive: two calls for one change."""
+    database = await Database.open(url, connections=4)
+    sandbox = Sandbox(clock=SystemClock(), chance=Chance(7), limits=SandboxLimits.lifted())
+    async with world(database, BILL, sandbox) as joined:
+        await joined.source.mark_all("customers", priority=10)
+        await idle(joined)
+        settled = "update zohosync.records set status = 'pending', due_at = success_at, "
+        await sql(database, f"{settled} synced_version = 0 returning 1")
+        await idle(joined)  # as after a link that was found: nothing is left to be done
+    used = await Usage(database, sandbox.organization_id).used(1)
+    await database.close()
+    assert used is not None
+    return used.savings
+
+
+def test_nothing_left_to_do_after_a_call_for_the_same_change_spared_nothing(
+    database_url: str,
+) -> None:
+    (row,) = asyncio.run(in_two_steps(database_url))
+    assert (row["calls"], row["unchanged"], row["merged"]) == (2, 0, 0)

@@ -45,7 +45,7 @@ async def _report(screen: Screen, settings: "Settings", days: int) -> int:
     saved = [
         {**row, "saved": row["unchanged"] + row["merged"] + row["reads"]} for row in found.savings
     ]
-    by_day = _by_day(found)
+    by_day = _by_day(found, today)
     _say_report(screen, found, today, by_day, saved)
     screen.next_step("zohosync plan --forecast" if found.calls else "zohosync run")
     screen.result(
@@ -95,19 +95,19 @@ def _sums(calls: Iterable[Mapping[str, Any]], name: str) -> dict[str, int]:
     return dict(sums.most_common())
 
 
-def _by_day(found: "Used") -> list[dict[str, Any]]:
+def _by_day(found: "Used", today: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A row for each day: calls by lane, of others, refused by Zoho; the newest first."""
     kept = {row["day"]: row for row in found.days}
     rows: dict[date, dict[str, Any]] = {}
     for day in sorted({row["day"] for row in found.calls} | kept.keys(), reverse=True):
         calls = [row for row in found.calls if row["day"] == day]
         note = kept.get(day, {})
+        foreign = max(note.get("foreign_calls", 0), today["foreign"] if day == today["day"] else 0)
         rows[day] = {
             "day": day, **dict.fromkeys(("live", "normal", "bulk", "upkeep"), 0),
             **_sums(calls, "lane"), "calls": sum(row["calls"] for row in calls),
             "refused": sum(row["refused"] for row in calls),
-            "foreign": note.get("foreign_calls", 0), "limit": note.get("per_day"),
-            "warned": note.get("warned", 0),
+            "foreign": foreign, "limit": note.get("per_day"), "warned": note.get("warned", 0),
         }  # fmt: skip
     return list(rows.values())
 

@@ -1,11 +1,13 @@
 """What work will cost: calls of a step, and the minutes and days that calls take under limits."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil
 
 from zohosync.core.governor import MINUTE_S, Limits
-from zohosync.core.kinds import Kind
+from zohosync.core.kinds import KINDS, Kind
 from zohosync.core.plan import Create, Find, Step, Transition, Update
+from zohosync.core.records import Desired, ParentView, Ref
 
 CALL_S = 0.6
 """Seconds that a call is taken to last (measured on sister products), for the limit in flight."""
@@ -68,6 +70,14 @@ def calls_of(step: Step, kind: Kind, state: str | None) -> int:
             return 1
         case _:
             return 0
+
+
+def reads_spared(step: Step, desired: Desired | None, parents: Mapping[Ref, ParentView]) -> int:
+    """The look-ups that this write did without: of taxes and items whose Zoho ids are known."""
+    if desired is None or not isinstance(step, Create | Update):
+        return 0
+    named = {slot.parent for slot in desired.slots if KINDS[slot.parent.kind].internal}
+    return sum(1 for ref in named if ref in parents and parents[ref].zoho_id)
 
 
 def moves_between(kind: Kind, here: str, there: str | None) -> int:

@@ -103,14 +103,14 @@ def forecast(wanted: Mapping[int, int], limits: Limits, standing: Standing) -> F
         above += calls
         if calls:
             last, end = lane, _end_of(above, lane, limits, standing)
-        ends_at = end.at if calls else standing.now
+        ends_at = _local(end.at if calls else standing.now, standing)
         lanes.append(LaneForecast(lane, calls, standing.arrivals.get(lane, 0.0), ends_at))
     day_alone = replace(limits, per_minute=None, in_flight=None, per_second=None)
     days_alone = _end_of(above, last, day_alone, replace(standing, closed_s=0.0)).days
     return Forecast(
         calls=above,
         began_at=standing.now,
-        ends_at=end.at.astimezone(standing.zone) if end.at else None,
+        ends_at=_local(end.at, standing),
         days=end.days if above else 0,
         minute_hours=above / _rate(last, limits, standing) / 3_600,
         day_days=days_alone if above else 0,
@@ -296,6 +296,10 @@ def _flow(
     most = max(least, at_midnight)
     at_once = max(least, min(at_midnight, left - kept_s * to_go_s))
     return _Flow(at_once, (most - at_once) / to_go_s, most)
+
+
+def _local(at: datetime | None, standing: Standing) -> datetime | None:
+    return None if at is None else at.astimezone(standing.zone)
 
 
 def _day(at: datetime, zone: tzinfo) -> tuple[datetime, datetime]:
