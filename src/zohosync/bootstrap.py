@@ -2,13 +2,11 @@
 
 import asyncio
 import contextlib
-import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from zohosync.clock import Chance, Clock
@@ -20,8 +18,8 @@ from zohosync.engine.passes import Rehearser
 from zohosync.engine.service import Service
 from zohosync.engine.worker import Worker
 from zohosync.errors import MappingError, SchemaError, SettingsError, ZohosyncError
-from zohosync.events import Listener, Noted
-from zohosync.settings import FILE, Settings, load
+from zohosync.events import Listener
+from zohosync.settings import Settings
 from zohosync.store.database import Database
 from zohosync.store.embedded import EmbeddedPostgres
 from zohosync.store.history import History
@@ -30,7 +28,6 @@ from zohosync.store.migrate import verify
 from zohosync.store.organizations import (
     Presence,
     Registered,
-    change_limits,
     register_installation,
     register_organization,
 )
@@ -39,6 +36,7 @@ from zohosync.store.source import Source, described
 from zohosync.store.tokens import TokenCache
 from zohosync.store.writeback import WriteBack
 from zohosync.wiring import (
+    besides_of,
     credentials_of,
     policy_of,
     secret_of,
@@ -339,42 +337,10 @@ def _service(
         clock=clock,
         tell=tell,
         wake=worker.wake,
-        besides=_limits_follow(settings, project.database, project.org_id, tell),
+        besides=besides_of(settings, project.database, project.org_id, clock=clock, tell=tell),
         pace=pace,
     )
     return Service(gate, worker, keeper, presence, project.records, clock)
-
-
-def _limits_follow(
-    settings: Settings, database: Database, org_id: str, tell: Listener
-) -> Callable[[], Awaitable[None]]:
-    """What makes limits that are changed in zohosync.toml hold without a restart."""
-    file = settings.project / FILE
-    seen = _changed_at(file)
-    held = settings.limits
-
-    async def look() -> None:
-        nonlocal seen, held
-        if (changed_at := _changed_at(file)) == seen:
-            return
-        try:
-            limits = load(settings.project).limits
-        except SettingsError as error:
-            tell(Noted(f"the changed {FILE} is not used: {error}", logging.WARNING))
-            seen = changed_at
-            return
-        if limits != held and await change_limits(database, org_id, limits):
-            tell(Noted(f"the limits of {FILE} hold now"))
-        seen, held = changed_at, limits
-
-    return look
-
-
-def _changed_at(file: Path) -> int:
-    try:
-        return file.stat().st_mtime_ns
-    except OSError:
-        return 0
 
 
 async def _see_that_it_is_it(house: House) -> None:

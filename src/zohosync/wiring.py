@@ -1,13 +1,21 @@
 """What the settings mean for each room: credentials, policy, mapping texts, watches, write-back."""
 
+import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from pathlib import Path
 
+from zohosync.clock import Clock
 from zohosync.core.options import Secret
 from zohosync.core.plan import Policy
 from zohosync.engine.worker import WorkerSettings
 from zohosync.errors import MappingError, SettingsError
-from zohosync.settings import Settings
+from zohosync.events import Listener, Noted
+from zohosync.settings import FILE, Settings, load
 from zohosync.store.capture import Watch
+from zohosync.store.database import Database
+from zohosync.store.organizations import change_limits
+from zohosync.store.usage import Usage
 from zohosync.store.writeback import WriteBackColumns
 from zohosync.zoho import tokens as oauth
 
@@ -90,3 +98,60 @@ def worker_settings_of(settings: Settings, installation: str) -> WorkerSettings:
         policy=policy_of(settings, installation),
         marker_field=settings.organization.marker_field,
     )
+
+
+USAGE_EVERY_S = 10.0
+"""How often the day's totals are kept, and whether it runs short is asked."""
+
+
+def besides_of(
+    settings: Settings, database: Database, org_id: str, *, clock: Clock, tell: Listener
+) -> Callable[[], Awaitable[None]]:
+    """What the keeper does besides: let changed limits hold, tell when the day runs short."""
+    follow = _limits_follow(settings, database, org_id, tell)
+    usage = Usage(database, org_id)
+    due_at_s = clock.monotonic()
+
+    async def look() -> None:
+        nonlocal due_at_s
+        await follow()
+        if clock.monotonic() < due_at_s:
+            return
+        due_at_s = clock.monotonic() + USAGE_EVERY_S
+        warned = await usage.note()
+        if warned is not None:
+            tell(Noted(warned.words, logging.WARNING))
+
+    return look
+
+
+def _limits_follow(
+    settings: Settings, database: Database, org_id: str, tell: Listener
+) -> Callable[[], Awaitable[None]]:
+    """What makes limits that are changed in zohosync.toml hold without a restart."""
+    file = settings.project / FILE
+    seen = _changed_at(file)
+    held = settings.limits
+
+    async def look() -> None:
+        nonlocal seen, held
+        if (changed_at := _changed_at(file)) == seen:
+            return
+        try:
+            limits = load(settings.project).limits
+        except SettingsError as error:
+            tell(Noted(f"the changed {FILE} is not used: {error}", logging.WARNING))
+            seen = changed_at
+            return
+        if limits != held and await change_limits(database, org_id, limits):
+            tell(Noted(f"the limits of {FILE} hold now"))
+        seen, held = changed_at, limits
+
+    return look
+
+
+def _changed_at(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0

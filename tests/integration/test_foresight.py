@@ -1,6 +1,7 @@
 """`zohosync plan` and `zohosync report`, over the sample book and over days that were lived."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable
 from contextlib import aclosing
@@ -14,10 +15,11 @@ import pytest
 
 from acceptance.cli_kit import Done
 from zohosync.cli import main
-from zohosync.clock import Chance, SystemClock
-from zohosync.core.governor import PLANS
+from zohosync.clock import Chance, ScaledClock, SystemClock
+from zohosync.core.governor import PLANS, Limits
 from zohosync.demo import book as books
 from zohosync.engine.passes import looks
+from zohosync.events import Event, Noted
 from zohosync.sandbox import Sandbox, SandboxLimits
 from zohosync.store.database import Database
 from zohosync.store.history import History
@@ -30,6 +32,10 @@ MAPPING = {"customers": "select id as key, name as display_name, email from publ
 BILL = {
     "customers": "select 1 as key, 'Ann' as display_name, 'ann@example.com' as email, "
     "'inactive' as state",
+}
+NUMBERED = {
+    "customers": "select n as key, 'P ' || n as display_name, n || '@example.com' as email "
+    "from generate_series(1, {}) n"
 }
 CLOSE = "update zohosync.organizations set closed_until ="
 PEOPLE = """
@@ -317,3 +323,32 @@ def test_nothing_left_to_do_after_a_call_for_the_same_change_spared_nothing(
 ) -> None:
     (row,) = asyncio.run(in_two_steps(database_url))
     assert (row["calls"], row["unchanged"], row["merged"]) == (2, 0, 0)
+
+
+async def worked(url: str) -> list[Event]:
+    """What a worker tells that makes nine records of the ten calls that the day has."""
+    database = await Database.open(url, connections=4)
+    sandbox = Sandbox(clock=SystemClock(), chance=Chance(7), limits=SandboxLimits.lifted())
+    clock = ScaledClock(origin=SystemClock().now(), speed=10.0)
+    nine = {kind: text.format(9) for kind, text in NUMBERED.items()}
+    limits = Limits(per_minute=None, in_flight=10, per_day=10)
+    async with world(
+        database, nine, sandbox, clock=clock, settings=WorldSettings(limits=limits)
+    ) as joined:
+        await joined.source.mark_all("customers", priority=10)
+        stop = asyncio.Event()
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+            tasks.create_task(joined.service.run(stop))
+            while not any(isinstance(event, Noted) for event in joined.events):
+                await clock.sleep(1.0)
+            stop.set()
+        found = list(joined.events)
+    await database.close()
+    return found
+
+
+def test_a_worker_tells_that_the_day_runs_short(database_url: str) -> None:
+    events = asyncio.run(worked(database_url))
+    (noted,) = [event for event in events if isinstance(event, Noted)]
+    assert "% of the day's limit is reached" in noted.message
+    assert noted.level == logging.WARNING
