@@ -8,7 +8,7 @@ alter table zohosync.sync_logs add column reads_saved integer not null default 0
 -- One row a day of the organisation's own: the calls of others are in no journal of ours, and who was
 -- told that the day runs short is told once.
 create table zohosync.usage_days (
-  org_id        text not null references zohosync.organizations,
+  org_id        text not null references zohosync.organizations on delete cascade,
   day           date not null,
   calls         integer not null default 0,
   foreign_calls integer not null default 0,
