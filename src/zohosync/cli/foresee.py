@@ -251,6 +251,8 @@ async def _forecast(
     _say_forecast(screen, ends, changes, settings)
     for text in assumed:
         screen.line(f"- {text}")
+    if project.organization.paused:
+        screen.line(f"Paused, all of it: {project.organization.paused}", style="red")
     if paused:
         screen.line(f"Paused, and not begun before it is resumed: {', '.join(paused)}")
     screen.next_step(f"zohosync backfill {' '.join(kinds) if len(kinds) == 1 else ''}".strip())
