@@ -52,7 +52,7 @@ def limited(make: Callable[[Line], Limiter]) -> Client:
                 if answer.ok:
                     return
                 job.attempts += 1
-                doubled = min(64.0, 2.0 ** (job.attempts - 1))
+                doubled = 2.0 ** min(6, job.attempts - 1)
                 await line.clock.sleep(answer.retry_after_s or doubled)
 
         await pooled(line, work)
@@ -111,7 +111,7 @@ async def backoff(line: Line) -> None:
 
     async def work(job: Job) -> None:
         while not (await line.call(job)).ok:
-            await line.clock.sleep(min(64.0, 2.0**job.attempts))
+            await line.clock.sleep(2.0 ** min(6, job.attempts))
             job.attempts += 1
 
     await pooled(line, work)
