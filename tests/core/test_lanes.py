@@ -338,13 +338,15 @@ def test_who_waits_is_written_down_once_and_taken_off_by_whom_it_was_written() -
 def test_a_worker_keeps_places_for_live_and_one_for_each_lower_lane() -> None:
     idle = places_of(10, 2, {}, 1_000)
     assert (idle.total, idle.lower) == (10, 8)
-    assert idle.most == {LIVE: 7, NORMAL: 6, BULK: 7, UPKEEP: 8}
-    flooded = places_of(10, 2, {LIVE: 7}, 1_000)
-    assert flooded.most == {LIVE: 0, NORMAL: 1, BULK: 2, UPKEEP: 3}
-    filled = places_of(10, 2, {BULK: 7}, 1_000)
-    assert (filled.lower, filled.most[LIVE], filled.most[UPKEEP]) == (1, 1, 1)
+    assert idle.most == {LIVE: 10, NORMAL: 8, BULK: 8, UPKEEP: 8}
+    assert idle.least == {LIVE: 0, NORMAL: 1, BULK: 1, UPKEEP: 1}
+    flooded = places_of(10, 2, {LIVE: 9}, 1_000)
+    assert (flooded.total, flooded.lower, flooded.least[BULK]) == (1, 1, 1)
+    filled = places_of(10, 2, {BULK: 8}, 1_000)
+    assert (filled.total, filled.lower, filled.least[BULK]) == (2, 0, 0)
     assert places_of(10, 2, {}, 3).most[BULK] == 3  # a backfill takes a batch at a time
-    assert places_of(1, 2, {}, 1_000).most == {LIVE: 1, NORMAL: 1, BULK: 1, UPKEEP: 1}
+    alone = places_of(1, 2, {}, 1_000)
+    assert (alone.total, alone.lower, sum(alone.least.values())) == (1, 1, 0)
 
 
 @pytest.mark.parametrize(

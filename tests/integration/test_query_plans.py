@@ -77,7 +77,7 @@ COMMON: dict[str, Any] = {
     "api_domain": "x", "good_for_s": 60, "fresh_s": 60, "watch": "watch_1", "table_name": "t",
     "definition": "x", "pause": True, "why": "x", "data_center": "us", "mode": "sandbox",
     "name": None, "time_zone": "UTC", "currency_code": None, "limits": "{}", "day_spent": "x",
-    "quota_limit": None, "lower": 8, "most": [7, 6, 7, 8], "waiting": "{}", "closed": "{}",
+    "quota_limit": None, "lower": 8, "most": [7, 6, 7, 8], "least": [0, 1, 1, 1], "waiting": "{}", "closed": "{}",
     "close_s": 1.0, "until_midnight": False, "reason": "x", "close_mints_s": None,
     "overload": True, "healthy": False, "overloads_max": 5, "quota_left": None,
     "status": "synced", "due_in_s": None, "attempts": 0, "looks": 0, "zoho_id": "z4004",

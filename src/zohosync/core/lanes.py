@@ -200,29 +200,31 @@ def within(view: JournalView, books: Books, limits: Limits) -> Limits:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """How many records a worker may claim: in all, below live, and of each lane, highest first."""
+    """How many records a worker may claim: in all, below live, and of each lane, highest first.
+
+    So many as `least` says of a lane come before what is more urgent.
+    """
 
     total: int
     lower: int
     most: Mapping[int, int]
+    least: Mapping[int, int] = field(default_factory=dict)
 
 
 def places_of(slots: int, reserve: int, held: Mapping[int, int], bulk_most: int) -> Places:
     """The places of a worker with so many slots that holds so many records of each lane.
 
-    `reserve` of the slots are for live alone, and for each lower lane of which it holds nothing one
-    is kept; a backfill holds no more than `bulk_most` at once.
+    `reserve` of the slots are for live alone; a lower lane of which it holds nothing gets one before
+    live gets all the others; a backfill holds no more than `bulk_most` at once.
     """
     free = max(0, slots - sum(held.values()))
     reserved = max(0, min(reserve, slots - 1) - held.get(LIVE, 0))
     lower = max(0, free - reserved)
-    most = {}
-    for lane in LANES:
-        below = sum(1 for each in LANES if each < lane and not held.get(each))
-        own = free if lane == LIVE else lower
-        most[lane] = max(0, own - below) if slots > len(LANES) else own
+    most = {lane: free if lane == LIVE else lower for lane in LANES}
     most[BULK] = min(most[BULK], max(0, bulk_most - held.get(BULK, 0)))
-    return Places(free, lower, most)
+    fair = slots > len(LANES)
+    least = {lane: int(fair and lane < LIVE and not held.get(lane)) for lane in LANES}
+    return Places(free, lower, most, least)
 
 
 class _Turn:

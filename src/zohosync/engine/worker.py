@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from zohosync.clock import Chance, Clock
+from zohosync.core.figures import reads_spared
 from zohosync.core.governor import DOWN_AFTER, too_many_missing
 from zohosync.core.kinds import KINDS
 from zohosync.core.lanes import places_of
@@ -116,6 +117,7 @@ class Worker:
             entity_type=KINDS[claim.ref.kind].singular,
             duration_ms=round((self._clock.monotonic() - started) * 1000),
             identity=identity_of(desired) if desired and not desired.faults else None,
+            reads_saved=reads_spared(step, desired, parents),
         )
         settled = await self._records.settle(claim, settlement, note)
         self._tell(_ended(claim, settlement, note, settled))

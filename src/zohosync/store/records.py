@@ -93,11 +93,11 @@ class Records:
         return self._claimed(await self._database.fetch("claim_records", **self._claim(places)))
 
     async def take(self, places: Places) -> tuple[list[Claim], NextDue]:
-        """`fold_marks`, `claim` and `next_due` in one round trip: the claims, and what is left."""
+        """`fold_marks` and `claim` in one round trip: the claims, and what is left for these places."""
         _, rows, due = await self._database.batch(
             ("fold_marks", self._fold(FOLD)),
             ("claim_records", self._claim(places)),
-            ("next_due", {"org_id": self._org_id}),
+            ("next_due", self._due([lane for lane, most in places.most.items() if most])),
         )
         return self._claimed(rows), _next_due(due)
 
@@ -118,6 +118,7 @@ class Records:
             "lower": places.lower,
             "priorities": list(places.most),
             "most": list(places.most.values()),
+            "least": [places.least.get(lane, 0) for lane in places.most],
             "down_after": DOWN_AFTER,
         }
 
@@ -307,7 +308,7 @@ class Records:
     async def rescue_and_look(self) -> tuple[int, NextDue]:
         """`rescue` and `next_due` in one round trip."""
         rescued, due = await self._database.batch(
-            ("rescue_records", {}), ("next_due", {"org_id": self._org_id})
+            ("rescue_records", {}), ("next_due", self._due(list(LANES)))
         )
         return len(rescued), _next_due(due)
 
@@ -317,7 +318,10 @@ class Records:
 
     async def next_due(self) -> NextDue:
         """What there is to do, and in how many seconds."""
-        return _next_due(await self._database.fetch("next_due", org_id=self._org_id))
+        return _next_due(await self._database.fetch("next_due", **self._due(list(LANES))))
+
+    def _due(self, lanes: Sequence[int]) -> dict[str, Any]:
+        return {"org_id": self._org_id, "priorities": lanes}
 
     async def unsettled(self, horizon_s: float) -> dict[str, Any]:
         """Counts of what will still move by itself within `horizon_s` seconds."""

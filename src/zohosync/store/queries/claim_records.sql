@@ -1,16 +1,17 @@
 -- Promise: up to `limit` due records under a fresh lease, highest priority first, oldest first, of each
---   lane no more than its own number, of those below live no more than `lower` together, and none of a
---   lane that is closed; nobody else holds them; `version` is the one before the row is read; an open intent comes with them.
+--   lane no more than `most` and the first `least` before all others, of those below live no more than
+--   `lower` together, and none of a lane that is closed; nobody else holds them; `version` is the one before the row is read; an open intent comes with them.
 -- Locks: the claimed records (SKIP LOCKED).
 -- Index: records_due, once per priority.
 -- (Time stands in a sub-select of its own, else it is no index condition and all that is not due yet
 --   is read, too. The case hides the kinds from the planner: with one kind it takes `<> all` for one
 --   row, and scans.)
 with found as materialized (
-  select r.kind, r.key, r.due_at, lane.place, lane.priority < 10 as lower
+  select r.kind, r.key, r.due_at, lane.place, lane.priority < 10 as lower,
+         row_number() over (partition by lane.place order by r.due_at) > lane.least as last
     from zohosync.organizations o,
-         lateral unnest(%(priorities)s::smallint[], %(most)s::integer[])
-           with ordinality as lane (priority, most, place),
+         lateral unnest(%(priorities)s::smallint[], %(most)s::integer[], %(least)s::integer[])
+           with ordinality as lane (priority, most, least, place),
          lateral (select kind, key, due_at from zohosync.records d
                    where d.org_id = %(org_id)s and d.priority = lane.priority
                      and d.due_at <= (select zohosync.current_time()) and d.lease_until is null
@@ -23,10 +24,10 @@ with found as materialized (
            <= zohosync.current_time()
 ), due as materialized (
   select kind, key
-    from (select f.*, row_number() over (partition by lower order by place, due_at) as number
+    from (select f.*, row_number() over (partition by lower order by last, place, due_at) as number
             from found f) f
    where not lower or number <= %(lower)s
-   order by place, due_at limit %(limit)s
+   order by last, place, due_at limit %(limit)s
 ), before as materialized (
   select r.kind, r.key, r.status, c.operation as intent_operation, c.intent, c.intent_total,
          c.deadline as intent_deadline, c.absent_at, c.intent_state

@@ -1,11 +1,11 @@
--- Promise: how long until there is something to do here: marks unfolded, or the next due record of a
---   lane that is open by then.
+-- Promise: how long until there is something to do in these lanes: marks unfolded, or the next due
+--   record of one that is open by then.
 -- Locks: none.
 -- Index: records_due (of the marks, the first one met is enough).
 select o.active and exists (select from zohosync.marks) as marks,
        extract(epoch from (
          select min(greatest(r.due_at, (o.lanes_closed ->> lane.priority::text)::timestamptz))
-           from unnest(array[10, 5, 1, 0]::smallint[]) as lane (priority),
+           from unnest(%(priorities)s::smallint[]) as lane (priority),
            lateral (select d.due_at from zohosync.records d
                      where d.org_id = o.org_id and d.priority = lane.priority
                        and d.due_at is not null and d.lease_until is null
