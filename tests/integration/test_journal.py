@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from journal_kit import Granted, ask
 from zohosync.core.governor import (
     DAY_GUARD_S,
     DOWN_AFTER,
@@ -18,15 +19,11 @@ from zohosync.core.governor import (
     PLANS,
     PROBE_FIRST_S,
     Effect,
-    JournalView,
     Limits,
-    Verdict,
-    admit,
     mint_limits,
     outage,
 )
 from zohosync.core.kinds import MAPPED
-from zohosync.core.lanes import Books, Choice, in_line
 from zohosync.core.records import Claim
 from zohosync.store.database import Database
 from zohosync.store.journal import Ending, Entry, Journal
@@ -84,27 +81,6 @@ def journal_of(database: Database, org_id: str = "1", worker: str = "w") -> Jour
     return Journal(
         database, org_id=org_id, worker=worker, time_limit_s=TIME_LIMIT_S, mint_key="client"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """What was granted to those that asked as if there were no lanes."""
-
-    verdict: Verdict
-    call_ids: dict[int, int]
-    now: datetime
-
-
-async def ask(journal: Journal, limits: Limits, *entries: Entry) -> Granted:
-    verdicts = []
-
-    def decide(view: JournalView, books: Books, told: Limits) -> Choice:
-        del books, told
-        verdicts.append(admit(view, limits, len(entries)))
-        return in_line(verdicts[0])
-
-    admission = await journal.admit(entries, decide)
-    return Granted(verdicts[0], admission.call_ids, admission.now)
 
 
 async def finish(journal: Journal, granted: Granted, *, sent: bool = True) -> None:

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from zohosync.core.adaptive import Pace
+from zohosync.core.kinds import KINDS
 from zohosync.core.records import BULK, NORMAL, UPKEEP
 from zohosync.core.replies import (
     Closed,
@@ -114,6 +115,8 @@ class Limits:
         return faults + self.shares.faults() + self.pace.faults()
 
 
+_BATCHED = [kind for kind in KINDS.values() if kind.guide_batch]
+
 PLANS = MappingProxyType(
     {
         "standard": Limits(per_minute=100, in_flight=5, per_day=1_000),
@@ -126,8 +129,8 @@ PLANS = MappingProxyType(
             block_s=600.0,
             warn_at=20_000,
             pace=Pace(
-                sizes={"customers": 5, "subscriptions": 5, "invoices": 10, "payments": 10},
-                pauses_s={"customers": 5, "subscriptions": 3, "invoices": 2, "payments": 2},
+                sizes={kind.name: kind.guide_batch[0] for kind in _BATCHED if kind.guide_batch},
+                pauses_s={kind.name: kind.guide_batch[1] for kind in _BATCHED if kind.guide_batch},
             ),
         ),
         "unlimited": Limits(per_minute=None, in_flight=64, per_day=None, mints=10),

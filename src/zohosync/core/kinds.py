@@ -80,7 +80,8 @@ class Kind:
     with every update because a PUT demands them; `locked` names, per state in Zoho (`*` = any),
     the fields that may not change; `lines` is the list that a PUT replaces, whose items keep their
     `line_id` and are the same when their `line_identity` is; `link_only` records are found in
-    Zoho, never made.
+    Zoho, never made. `guide_batch` is the batch of a backfill under the guide's plan, and its pause
+    in seconds.
     """
 
     name: str
@@ -113,6 +114,7 @@ class Kind:
     internal: bool = False
     link_only: bool = False
     new_priority: int = NORMAL
+    guide_batch: tuple[int, float] | None = None
 
 
 _ACTIVE = States(
@@ -159,6 +161,7 @@ PLANS = Kind(
 )
 CUSTOMERS = Kind(
     name="customers",
+    guide_batch=(5, 5.0),
     singular="customer",
     id_field="customer_id",
     states=_ACTIVE,
@@ -176,6 +179,7 @@ CUSTOMERS = Kind(
 )
 SUBSCRIPTIONS = Kind(
     name="subscriptions",
+    guide_batch=(5, 3.0),
     singular="subscription",
     id_field="subscription_id",
     states=States(
@@ -223,6 +227,7 @@ SUBSCRIPTIONS = Kind(
 )
 INVOICES = Kind(
     name="invoices",
+    guide_batch=(10, 2.0),
     singular="invoice",
     id_field="invoice_id",
     states=States(
@@ -301,6 +306,7 @@ INVOICES = Kind(
 )
 PAYMENTS = Kind(
     name="payments",
+    guide_batch=(10, 2.0),
     singular="payment",
     id_field="payment_id",
     states=States(

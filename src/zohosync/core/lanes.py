@@ -214,8 +214,8 @@ class Places:
 def places_of(slots: int, reserve: int, held: Mapping[int, int], bulk_most: int) -> Places:
     """The places of a worker with so many slots that holds so many records of each lane.
 
-    `reserve` of the slots are for live alone; a lower lane of which it holds nothing gets one before
-    live gets all the others; a backfill holds no more than `bulk_most` at once.
+    `reserve` of the slots are for live alone; a lower lane of which it holds nothing gets one
+    before live gets the others; a backfill holds no more than `bulk_most` at once.
     """
     free = max(0, slots - sum(held.values()))
     reserved = max(0, min(reserve, slots - 1) - held.get(LIVE, 0))

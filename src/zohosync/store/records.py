@@ -93,7 +93,7 @@ class Records:
         return self._claimed(await self._database.fetch("claim_records", **self._claim(places)))
 
     async def take(self, places: Places) -> tuple[list[Claim], NextDue]:
-        """`fold_marks` and `claim` in one round trip: the claims, and what is left for these places."""
+        """`fold_marks` and `claim` in one round trip: the claims, and what is left to take."""
         _, rows, due = await self._database.batch(
             ("fold_marks", self._fold(FOLD)),
             ("claim_records", self._claim(places)),
