@@ -58,7 +58,10 @@ def _calls(found: Found, pyplot: Any) -> Any:
             pad=2,
         )
     axes[-1, 0].set_xlabel("minutes since the start (dotted: what the remote allows)")
-    figure.suptitle("Calls a minute: 5,000 records at once, 4 live changes a minute", fontsize=10)
+    figure.suptitle(
+        "Calls a minute, refused ones too: 5,000 records at once, 4 live changes a minute",
+        fontsize=10,
+    )
     figure.tight_layout(h_pad=0.4)
     return figure
 
