@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.figures import percentile
 from benchmarks.line import CREATE, DAY_S, Workload, accepted
-from zohosync.sandbox import Ledger
+from zohosync.sandbox import Ledger, Request
 
 LEAST = 0.1
 """The share that the bulk lane is promised while live work is there."""
@@ -97,6 +97,12 @@ def judged(
         calls=len(ours),
         unspent=unspent,
     )
+    return outcome, _curves(calls, made, latencies, ended_s)
+
+
+def _curves(
+    calls: list[Request], made: dict[str, float], latencies: list[float], ended_s: float
+) -> Curves:
     hours: dict[str, Counter[int]] = {"live": Counter(), "bulk": Counter(), "others": Counter()}
     for name, at in made.items():
         hours["bulk" if name.startswith("B") else "live"][int(at // 3_600)] += 1
@@ -104,13 +110,12 @@ def judged(
         if call.operation != CREATE and call.path != "/customers":
             hours["others"][int(call.arrived_s // 3_600)] += 1
     length = max(1, int(ended_s // 60) + 1)
-    counted = Counter(int(call.arrived_s // 60) for call in ours)
-    curves = Curves(
+    counted = Counter(int(call.arrived_s // 60) for call in calls if call.path == "/customers")
+    return Curves(
         [counted[minute] for minute in range(length)],
         latencies,
         {lane: [count[hour] for hour in range(24)] for lane, count in hours.items()},
     )
-    return outcome, curves
 
 
 def _seconds(values: list[float], percent: float) -> float | None:

@@ -65,7 +65,7 @@ class WorkerSettings:
     reserve: int = 2
     lease_s: float = 6.0
     heartbeat_s: float = 2.0
-    poll_s: float = 1.0
+    poll_s: float = 0.5
     policy: Policy = field(default_factory=Policy)
     marker_field: str | None = None
 
