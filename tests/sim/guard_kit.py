@@ -275,7 +275,8 @@ SWEEP = (
     "truncate products, plans, people, services, bills, receipts, receipt_parts",
     """
     truncate zohosync.organizations, zohosync.usage_days, zohosync.marks, zohosync.records,
-      zohosync.sync_logs, zohosync.api_calls, zohosync.token_cache, zohosync.workers, zohosync.audit restart identity
+      zohosync.sync_logs, zohosync.api_calls, zohosync.token_cache, zohosync.workers,
+      zohosync.audit restart identity
     """,
 )
 
