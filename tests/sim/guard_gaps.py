@@ -89,6 +89,14 @@ def as_if_up(
     return choose(replace(view, overloads=0), books, limits, asked, probe=probe)
 
 
+def as_if_never_closed(
+    view: JournalView, books: Books, limits: Limits, asked: Sequence[Asked], *, probe: bool = False
+) -> Choice:
+    over = view.closed_until is not None and view.closed_until <= view.now
+    open_ = replace(view, closed_until=None) if over else view
+    return choose(open_, books, limits, asked, probe=probe)
+
+
 async def parked_blindly(
     kept: records.Records, transaction: Any, claim: Claim, settlement: Settlement
 ) -> Settlement:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sim.crash_operations import person
+from sim.crash_operations import person, product
 from sim.guard_kit import Setting, Stage, many
 from zohosync.core.governor import PLANS
 from zohosync.sandbox import Fault, SandboxLimits
@@ -127,3 +127,45 @@ async def zoho_is_down_for_ten_minutes(stage: Stage) -> None:
     stage.must(calls <= 20, f"{calls} calls were spent on a Zoho that was down")
     stage.faults()
     await stage.rest()
+
+
+TWENTY_A_MINUTE = replace(_limits(per_minute=20), sandbox={"latency_s": (0.5, 0.5)})
+FIVE_A_MINUTE = _limits(per_minute=5)
+
+
+async def a_block_ends_and_everybody_waits(stage: Stage) -> None:
+    """Ten records wait for the end of it; the first call has to say that it is over."""
+    stage.faults(Fault("rate_limit", "POST /customers", nth=2, seconds=60.0))
+    stage.start(slots=10)
+    stage.act(*many(person, 10))
+    await stage.rest()
+    calls = stage.sandbox.ledger.calls("POST /customers")
+    refused = next(place for place, call in enumerate(calls) if call.status == 429)
+    first, second = calls[refused + 1 : refused + 3]
+    stage.must(
+        first.left_s is not None and second.arrived_s >= first.left_s,
+        "two calls at once found out that the block was over",
+    )
+
+
+async def people_come_while_a_backfill_runs(stage: Stage) -> None:
+    """Thirty products in the lane of backfills; five people a little later."""
+    stage.start(slots=10)
+    stage.act(*many(product, 30))
+    await stage.clock.sleep(20)
+    since_s = stage.clock.monotonic()
+    stage.act(*many(person, 5))
+    await stage.rest()
+    last_s = stage.sandbox.ledger.calls("POST /customers")[4].arrived_s - since_s
+    stage.must(last_s <= 15, f"the last of five people waited {last_s:.0f} s for a backfill")
+
+
+async def more_people_than_the_minute_holds(stage: Stage) -> None:
+    """Thirty people at once, where five a minute may be; a product waits beside them."""
+    stage.start(slots=10)
+    stage.act(*many(person, 30))
+    await stage.clock.sleep(20)
+    stage.act(*product(1))
+    await stage.rest()
+    first_s = stage.sandbox.ledger.calls("POST /products")[0].arrived_s
+    stage.must(first_s <= 150, f"a product waited {first_s:.0f} s while people went before it")

@@ -9,7 +9,7 @@ from sim import guard_stories as story
 from sim import guard_zoho as zoho
 from sim.guard_kit import Case, Setting, told
 from sim.guard_off import Off, entry, name, query, schema, together
-from zohosync.core import checks, lookups, outcome
+from zohosync.core import checks, lanes, lookups, outcome
 from zohosync.core import plan as core_plan
 from zohosync.core.plan import Purpose
 from zohosync.engine import gate, worker
@@ -218,6 +218,21 @@ _ZOHO = {
         "the attempt that met a block is given back",
         name(outcome, "_given_back", gap.charged),
         told(zoho.zoho_blocks_us_again_and_again),
+    ),
+    "one call after a closing": Guard(
+        "a closing is left by one call that finds out, not by a herd",
+        name(gate, "choose", gap.as_if_never_closed),
+        told(zoho.a_block_ends_and_everybody_waits, zoho.TWO_IN_FLIGHT),
+    ),
+    "lower lanes are paced": Guard(
+        "places come free evenly, so live work never waits for a whole minute",
+        name(lanes, "BURST", 1_000),
+        told(zoho.people_come_while_a_backfill_runs, zoho.TWENTY_A_MINUTE),
+    ),
+    "a lane's guaranteed share": Guard(
+        "what waits in a lower lane gets its share, however much is live",
+        name(lanes._Turn, "_owed_below", lambda *_: 0),
+        told(zoho.more_people_than_the_minute_holds, zoho.FIVE_A_MINUTE),
     ),
     "down after five overloads": Guard(
         "a Zoho that answers nothing but errors is left alone",

@@ -208,14 +208,15 @@ def knowing(**facts: Any) -> Play:
 
 
 async def passed_over(stage: Stage) -> None:
-    """A live record that was there long before its first call, and a bulk call in between."""
+    """A live record that was there long before its first call, and bulk calls in between."""
     await stage.sql(
         "update zohosync.records set created_at = created_at - interval '2 min' "
         "where kind = 'customers' and key = '10'",
         "insert into zohosync.api_calls (org_id, door, lane, worker, operation, method, path,"
         " started_at, deadline, finished_at, counts_until, sent) select org_id, 'api', 1, 'w',"
         " 'create', 'POST', '/plans', started_at - interval '30 s', started_at, started_at,"
-        " started_at, true from zohosync.api_calls where kind = 'customers' and key = '10'",
+        " started_at, true from zohosync.api_calls, generate_series(1, 60)"  # over any share
+        " where kind = 'customers' and key = '10'",
     )
 
 

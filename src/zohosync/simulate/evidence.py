@@ -1,5 +1,6 @@
 """What the judges of a simulated run are given, and what they read for themselves."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,7 +9,7 @@ from urllib.parse import unquote
 
 from zohosync.core.governor import Limits
 from zohosync.core.kinds import MAPPED
-from zohosync.core.records import Desired, Ref
+from zohosync.core.records import BULK, Desired, Ref
 from zohosync.sandbox import Request, Sandbox
 from zohosync.simulate.agreement import NATURAL, Books
 from zohosync.store.database import Database
@@ -200,3 +201,9 @@ def _match(
 
 def _line(method: str, path: str) -> tuple[str, str]:
     return method, "token" if "/oauth/" in path else unquote(path)
+
+
+def share_of_bulk(limits: Limits, waited: timedelta) -> int:
+    """How many calls of backfills may leave while a live record waits so long."""
+    share = max(1, int(limits.shares.least[BULK] * limits.per_minute)) if limits.per_minute else 0
+    return share * (1 + math.ceil(waited.total_seconds() / 60)) if waited > timedelta(0) else 0

@@ -15,7 +15,7 @@ from zohosync.core.states import foreseen
 from zohosync.errors import DatabaseError
 from zohosync.sandbox import Request
 from zohosync.simulate.agreement import doubles, in_step, money, strangers
-from zohosync.simulate.evidence import Facts, Scene, Violation, books_of, gather
+from zohosync.simulate.evidence import Facts, Scene, Violation, books_of, gather, share_of_bulk
 
 __all__ = ["Scene", "Violation", "judge"]
 
@@ -354,7 +354,7 @@ def _live(facts: Facts) -> Iterator[str]:
 
     Judged for records that a live mark made and no other mark or waiting child raised before their
     first attempt, since of those it is known from when on they were due; counted anew from each
-    interruption. Bulk calls that leave meanwhile prove that there was room.
+    interruption. Bulk calls that leave meanwhile, beyond their share, prove that there was room.
     """
     first: dict[tuple[str, str], datetime] = {}
     versions: dict[tuple[str, str], int] = {}
@@ -381,7 +381,7 @@ def _live(facts: Facts) -> Iterator[str]:
         since = [at for at in struck if at < first[name]]
         due = max([record["created_at"], *since]) + timedelta(seconds=LIVE_WITHIN_S)
         passed = bisect_left(bulk, first[name]) - bisect_right(bulk, due)
-        if passed > 0:
+        if passed > share_of_bulk(facts.scene.limits, first[name] - due):
             waited = math.floor((first[name] - record["created_at"]).total_seconds())
             yield f"{' '.join(name)} waited {waited} s, and {passed} bulk calls went before it"
 
