@@ -104,7 +104,7 @@ async def test_any_process_goes_on_asking_whether_zoho_is_up_again(
     database_url: str, tmp_path: Path
 ) -> None:
     outage = Fault("error_before_commit", "P*", nth=1, times=10_000, status=503)
-    hangs = Fault("slow", "GET /organizations", nth=1, seconds=60.0)
+    hangs = Fault("slow", "GET /organizations", nth=1, times=20, seconds=60.0)
     sandbox = pretend(ShiftedClock(), faults=Faults([outage, hangs]))
     async with shop(tmp_path, database_url, sandbox=sandbox, worker="time_limit_s = 5") as here:
         await here.fill(12)

@@ -206,8 +206,9 @@ def admit(view: JournalView, limits: Limits, wanted: int, *, probe: bool = False
         return Verdict(0, day_ends, DAY_SPENT, closed=True)
     rooms: list[tuple[int, datetime, str]] = []
     if view.closed_until is not None:  # the closing is over, and no call has found out what is now
-        soon = now + timedelta(seconds=POLL_S)
-        rooms.append((0 if probed else 1, soon, SINGLE))
+        flying = [until for until in view.flying_until if until > now]
+        soon = min(flying, default=now + timedelta(seconds=POLL_S))  # it may end at any moment
+        rooms.append((0 if flying else 1, soon, SINGLE))
     if limits.per_day is not None:
         rooms.append((limits.per_day - view.day_used, day_ends, "day"))
     for limit, taken, held_s, reason in (
