@@ -317,6 +317,8 @@ async def morning(dark: Night) -> None:
     here = dark.here
     here.sandbox.set_faults(Faults())
     await asyncio.sleep(1.0)
+    if here.workers[-1].returncode is not None:  # it found the server in the middle of a restart
+        dark.crew.append(await here.start())
     over = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(open_up(here, over))
