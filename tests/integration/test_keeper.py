@@ -8,6 +8,8 @@ from typing import Any
 
 from zohosync.clock import Chance
 from zohosync.core.governor import DOWN_AFTER
+from zohosync.engine.keeper import Keeper
+from zohosync.errors import DatabaseError
 from zohosync.sandbox import Fault, Faults, Sandbox, SandboxLimits
 from zohosync.store.database import Database
 from zohosync.store.records import Records
@@ -83,3 +85,30 @@ def test_a_probe_that_hangs_holds_up_no_rescue(database_url: str) -> None:
             ]
 
     run(main)
+
+
+def test_what_the_keeper_does_besides_holds_up_no_rescue_when_it_fails(database_url: str) -> None:
+    async def fails() -> None:
+        raise DatabaseError("usage cannot be written")
+
+    async def main() -> int:
+        clock = VirtualClock()
+        sandbox = Sandbox(clock=clock, chance=Chance(7), limits=SandboxLimits.lifted())
+        database = await Database.open(database_url, now=clock.now)
+        async with world(database, MAPPING, sandbox, clock=clock) as joined:
+            await joined.source.mark_all("customers", priority=5)
+            await joined.records.fold_marks()
+            await joined.records.claim(1)
+            keeper = Keeper(
+                records=joined.records, presence=joined.service.presence, remote=joined.remote,
+                clock=clock, tell=lambda _: None, wake=lambda: None, besides=fails,
+            )  # fmt: skip
+            async with asyncio.TaskGroup() as tasks:
+                keeping = tasks.create_task(keeper.run())
+                await clock.sleep(30.0)
+                keeping.cancel()
+            left = len(await joined.records.claim(1))
+        await database.close()
+        return left
+
+    assert run(main) == 1

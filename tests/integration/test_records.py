@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from zohosync.core.governor import PLANS
+from zohosync.core.governor import PLANS, Limits
 from zohosync.core.kinds import KINDS, MAPPED
 from zohosync.core.records import Claim, Ref, Status
 from zohosync.core.settlement import IntentAfter, Settlement
@@ -21,7 +21,12 @@ from zohosync.store.records import AttemptNote, Records
 NOTE = AttemptNote(step="create", entity_type="customer", duration_ms=1)
 
 
-async def register(database: Database, mode: str = "sandbox", org_id: str = "10001") -> None:
+async def register(
+    database: Database,
+    mode: str = "sandbox",
+    org_id: str = "10001",
+    limits: Limits = PLANS["premium"],
+) -> None:
     await register_organization(
         database,
         org_id=org_id,
@@ -29,7 +34,7 @@ async def register(database: Database, mode: str = "sandbox", org_id: str = "100
         mode=mode,
         time_zone="Africa/Johannesburg",
         currency="ZAR",
-        limits=PLANS["premium"],
+        limits=limits,
         kinds=MAPPED,
     )
 
@@ -350,6 +355,22 @@ async def test_processes_that_register_at_the_same_time_do_not_meet_in_an_index(
             "select count(*) filter (where active) as active, count(*) from zohosync.organizations"
         )
     assert rows == [{"active": 1, "count": 80}]
+
+
+async def test_other_limits_at_a_start_open_the_lanes_that_the_old_ones_had_closed(
+    any_database: Database, records: Records
+) -> None:
+    until = "zohosync.current_time() + interval '1 hour'"
+    async with any_database.transaction() as transaction:
+        await transaction.execute_sql(
+            f"update zohosync.organizations set lanes_closed = jsonb_build_object('5', {until})"
+        )
+    await mark(any_database, "customers", "42")
+    await register(any_database)  # the same limits
+    await records.fold_marks()
+    assert await records.claim(1) == []
+    await register(any_database, limits=PLANS["standard"])
+    assert len(await records.claim(1)) == 1
 
 
 async def test_leases_are_extended_in_the_order_in_which_calls_are_admitted(

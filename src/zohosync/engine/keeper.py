@@ -57,8 +57,8 @@ class Keeper:
                     if self._clock.monotonic() >= beat_at:
                         await self._presence.beat()
                         beat_at = self._clock.monotonic() + BEAT_S * self._pace
-                    await self._besides()
                     await self._round(tasks)
+                    await self._besides()  # last: whatever it meets, leases were looked after
                 except DatabaseError as error:
                     self._note(error)
                 await self._clock.sleep(RESCUE_S * self._pace)

@@ -15,6 +15,7 @@ on conflict (org_id) do update
    set data_center = excluded.data_center, time_zone = excluded.time_zone,
        currency_code = excluded.currency_code, limits = excluded.limits, active = true,
        kinds = excluded.kinds,
+       lanes_closed = case when o.limits <> excluded.limits then '{}' else o.lanes_closed end,
        closed_until = case  -- a raised limit opens what the old one had closed
          when o.limits <> excluded.limits and o.closed_reason = %(day_spent)s then null
          else o.closed_until end
