@@ -96,6 +96,8 @@ class Place:
 
     url: Secret
     directory: Path
+    keep_days: int = 90
+    """How long calls and attempts are kept as evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,7 @@ _ENTRIES = (
     Option("worker.retry_base_s", number(0.1, 3_600, whole=False), 5.0),
     Option("database.url", secret_text, Secret(""), secret=True),
     Option("database.directory", text, ".zohosync/postgres"),
+    Option("database.keep_days", number(8, 36_500, whole=True), 90),
     Option("zoho.client_id", text, env="ZOHOSYNC_CLIENT_ID"),
     Option("zoho.client_secret", secret_text, Secret(""), "ZOHOSYNC_CLIENT_SECRET", True, False),
     Option("zoho.refresh_token", secret_text, Secret(""), "ZOHOSYNC_REFRESH_TOKEN", True, False),
@@ -234,7 +237,11 @@ def _load(project: Path, document: Document, flags: Mapping[str, Any]) -> Settin
         limits=limits,
         limits_plan=values["limits.plan"],
         worker=Work(**_section(values, "worker")),
-        database=Place(values["database.url"], (project / values["database.directory"]).absolute()),
+        database=Place(
+            values["database.url"],
+            (project / values["database.directory"]).absolute(),
+            values["database.keep_days"],
+        ),
         kinds=MappingProxyType(kinds),
         watches=_watches(document),
         origins=tuple(origins.values()),

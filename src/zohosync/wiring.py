@@ -19,6 +19,9 @@ from zohosync.store.usage import Usage
 from zohosync.store.writeback import WriteBackColumns
 from zohosync.zoho import tokens as oauth
 
+PRUNE_EVERY_S = 600.0
+"""How often calls and attempts that are too old are looked for, once there are none left."""
+
 
 def credentials_of(settings: Settings) -> oauth.Credentials:
     """What a token refresh needs. Raises SettingsError that names what is missing."""
@@ -107,20 +110,22 @@ USAGE_EVERY_S = 10.0
 def besides_of(
     settings: Settings, database: Database, org_id: str, *, clock: Clock, tell: Listener
 ) -> Callable[[], Awaitable[None]]:
-    """What the keeper does besides: let changed limits hold, tell when the day runs short."""
+    """What the keeper does besides: changed limits, a day that runs short, old evidence."""
     follow = _limits_follow(settings, database, org_id, tell)
     usage = Usage(database, org_id)
     due_at_s = clock.monotonic()
+    prune_at_s = due_at_s + PRUNE_EVERY_S
 
     async def look() -> None:
-        nonlocal due_at_s
+        nonlocal due_at_s, prune_at_s
         await follow()
-        if clock.monotonic() < due_at_s:
-            return
-        due_at_s = clock.monotonic() + USAGE_EVERY_S
-        warned = await usage.note()
-        if warned is not None:
-            tell(Noted(warned.words, logging.WARNING))
+        if clock.monotonic() >= due_at_s:
+            due_at_s = clock.monotonic() + USAGE_EVERY_S
+            warned = await usage.note()
+            if warned is not None:
+                tell(Noted(warned.words, logging.WARNING))
+        if clock.monotonic() >= prune_at_s and not await usage.prune(settings.database.keep_days):
+            prune_at_s = clock.monotonic() + PRUNE_EVERY_S  # else the next round goes on
 
     return look
 

@@ -12,6 +12,7 @@ import pytest
 from zohosync.errors import (
     DatabaseError,
 )
+from zohosync.store.connection import PREPARE_AFTER, REPLAN_AFTER
 from zohosync.store.database import Database, jsonb, query_text
 
 
@@ -92,6 +93,45 @@ async def test_a_failed_query_is_named_and_quotes_no_row(kept: Database) -> None
     assert "4711" not in str(caught.value)
     assert (caught.value.sqlstate, caught.value.constraint) == ("23505", "kept_pkey")
     assert not caught.value.retryable
+
+
+async def test_a_table_that_changes_under_a_prepared_query_costs_one_try(
+    kept: Database, queries: Path, database_url: str
+) -> None:
+    (queries / "any_kept.sql").write_text("select * from kept")
+    for _ in range(PREPARE_AFTER + 2):
+        assert await kept.fetch("any_kept") == []
+    with psycopg.connect(database_url, autocommit=True) as other:
+        other.execute("alter table kept add column more int")
+    with pytest.raises(DatabaseError) as caught:
+        await kept.fetch("any_kept")
+    assert caught.value.retryable
+    assert "run it again" in str(caught.value)
+    assert await kept.fetch("any_kept") == []
+
+
+async def test_a_plan_that_was_made_for_an_empty_table_is_not_kept_as_it_grows(
+    kept: Database, queries: Path, database_url: str
+) -> None:
+    (queries / "find.sql").write_text("select number from kept where number = %(number)s")
+
+    async def scans() -> int:
+        table = "select seq_scan from pg_stat_xact_user_tables where relname = 'kept'"
+        async with kept.transaction() as transaction:
+            before = await transaction.fetch_sql(table)
+            await transaction.fetch("find", number=1)
+            after = await transaction.fetch_sql(table)
+        return int(after[0]["seq_scan"]) - int(before[0]["seq_scan"])
+
+    with psycopg.connect(database_url, autocommit=True) as other:
+        other.execute("vacuum analyze kept")
+        for _ in range(PREPARE_AFTER + 10):  # Postgres keeps a plan from the sixth time on
+            assert await scans() == 1
+        other.execute("insert into kept select generate_series(1, 20000)")
+        assert await scans() == 1
+        for _ in range(REPLAN_AFTER):
+            await kept.fetch("find", number=1)
+    assert await scans() == 0
 
 
 async def test_a_forgotten_parameter_is_an_error_of_that_query(kept: Database) -> None:

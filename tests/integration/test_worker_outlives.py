@@ -50,7 +50,7 @@ class Breaker:
     def dial(self) -> str | None:
         return None
 
-    def before(self, statement: bytes, *, inside: bool) -> str | None:
+    def before(self, statement: bytes) -> str | None:
         name = label(statement)
         self.seen[name] += 1
         if self.left[name] <= 0:

@@ -72,7 +72,7 @@ class Line(Calm):
             self.refuses = False
             raise ConnectionRefusedError("refused on purpose")
 
-    def statement(self, *, inside: bool) -> str | None:
+    def statement(self) -> str | None:
         verdict, self.verdict = self.verdict, None
         return verdict
 

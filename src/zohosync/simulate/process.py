@@ -29,7 +29,7 @@ class Trouble(Protocol):
         """A database connection is wanted: what the server says when it refuses."""
         ...
 
-    def statement(self, *, inside: bool) -> str | None:
+    def statement(self) -> str | None:
         """A statement is about to run: None, a SQLSTATE, or LOST."""
         ...
 
@@ -57,9 +57,8 @@ class Calm:
         """Let in."""
         return None
 
-    def statement(self, *, inside: bool) -> str | None:
+    def statement(self) -> str | None:
         """Done."""
-        del inside
         return None
 
     def answered(self) -> str | None:
@@ -265,9 +264,9 @@ class _Tap:
         self._process.at("dial")
         return self._ground.trouble.dial()
 
-    def before(self, statement: bytes, *, inside: bool) -> str | None:
+    def before(self, statement: bytes) -> str | None:
         self._process.at(f"before {label(statement)}")
-        return self._ground.trouble.statement(inside=inside)
+        return self._ground.trouble.statement()
 
     def after(self, statement: bytes) -> str | None:
         self._process.at(f"after {label(statement)}")

@@ -174,9 +174,8 @@ class Troubles:
         """A connection is wanted."""
         return self.refusal
 
-    def statement(self, *, inside: bool) -> str | None:
+    def statement(self) -> str | None:
         """A statement is about to run."""
-        del inside
         if self.refusal is not None:
             return LOST
         if self.disk_full:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import select
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,6 +37,12 @@ POSTGRES_MIN = 15
 GUARDS = {"lock_timeout": "2s", "idle_in_transaction_session_timeout": "2s"}  # D3
 # On a direct connection they are set once, with what a statement without BEGIN would else inherit.
 SESSION = GUARDS | {"default_transaction_isolation": "read committed"}
+PREPARE_AFTER = 2
+"""A direct connection prepares a query of ours when it comes the third time."""
+
+REPLAN_AFTER = 500
+"""Transactions after which it plans anew: a plan for an empty table reads all of a full one."""
+
 # libpq's own settings; a URL that names one of them wins. Without them a worker whose network
 # vanished would wait for hours. (Startup `options` are refused by transaction poolers.)
 LINK_DEFAULTS = {
@@ -133,8 +140,8 @@ async def connect(address: Address) -> tuple[Connection, bool]:
 
     A pooler makes up the process id that it gives to a client, so the two differ. Behind one,
     nothing may stay in the session; on a direct connection the time limits are set once.
-    Statements are prepared on neither: a pooler forbids it, and for our queries it was measured to
-    gain nothing (single-row update 0.63 against 0.67 ms, claim 1.6 against 1.6 ms).
+    Statements are prepared on a direct one only, a pooler forbids it: that more than halves what an
+    admission costs (docs/benchmarks.md).
     Raises DatabaseUnavailableError, DatabaseLoginError, DatabaseError (too old).
     """
 
@@ -170,6 +177,7 @@ async def settled(
         if direct:
             limits = "; ".join(f"set {name} = '{value}'" for name, value in SESSION.items())
             await link.execute(limits.encode())
+            link.prepare_threshold = PREPARE_AFTER
     except psycopg.Error as error:
         await link.close()
         raise connect_failure(error, address) from error
@@ -177,6 +185,19 @@ async def settled(
         await link.close()
         raise
     return link, direct
+
+
+async def is_alive(link: Connection) -> bool:
+    """Whether an idle connection still is one: a dead one has something to read (its end)."""
+    poll = select.poll()
+    poll.register(link.fileno(), select.POLLIN)
+    if not poll.poll(0):
+        return True
+    try:
+        await link.execute(b"select 1")
+    except psycopg.Error:
+        return False
+    return True
 
 
 # What a server, a pooler or the network says when it does not let us in → what, next step.
@@ -262,6 +283,11 @@ _NOT_MIGRATED = {"3F000", "42P01", "42703", "42883"}  # no such schema, table, c
 _LOST = ("08", "57P01", "57P02", "57P03", "25P03", "25P04")
 
 
+def is_outdated(error: psycopg.Error) -> bool:
+    """Whether a statement was prepared before its tables changed: it stays so on its connection."""
+    return error.sqlstate == "0A000" and "cached plan" in str(error)
+
+
 def failure(error: psycopg.Error, what: str, address: Address) -> DatabaseError:
     """Say what went wrong with a statement, which `what` names.
 
@@ -281,7 +307,7 @@ def failure(error: psycopg.Error, what: str, address: Address) -> DatabaseError:
     step, retryable = "", False
     if state in _AGAIN:
         said, step, retryable = _AGAIN[state], "run it again", True
-    elif state == "0A000" and "cached plan" in said:
+    elif is_outdated(error):
         step, retryable = "run it again", True
     elif state in _NOT_MIGRATED:
         step = "if the schema is out of date, run `zohosync migrate`"

@@ -1,13 +1,11 @@
 """The one door to Postgres: short transactions over few connections, through a pooler or not.
 
-Nothing depends on session state, so that a transaction pooler (PgBouncer, Supavisor) may stand in
-between; what a direct connection allows is used only where `connect` found one.
+Nothing depends on session state: a transaction pooler (PgBouncer, Supavisor) may stand in between.
 """
 
 import asyncio
 import functools
-import select
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from importlib.resources import files
@@ -21,6 +19,7 @@ from psycopg.pq import TransactionStatus
 from zohosync.errors import CommitUnknownError, DatabaseError, DatabaseUnavailableError
 from zohosync.store.connection import (
     GUARDS,
+    REPLAN_AFTER,
     Address,
     Connection,
     Dial,
@@ -28,6 +27,8 @@ from zohosync.store.connection import (
     Turn,
     connect,
     failure,
+    is_alive,
+    is_outdated,
     jsonb,
     read_address,
 )
@@ -56,7 +57,7 @@ class Transaction:
 
     __slots__ = ("_address", "_first", "_link", "committing", "failed")
 
-    def __init__(self, link: Connection, address: Address, first: bytes = b"") -> None:
+    def __init__(self, link: Connection, address: Address, first: Sequence[bytes]) -> None:
         """Built by Database.transaction only; `first` goes ahead of the first statement."""
         self._link = link
         self._address = address
@@ -96,6 +97,8 @@ class Transaction:
     async def stream_sql(self, text: str, *, rows: int = 1000) -> AsyncIterator[list[Row]]:
         """The rows of a statement in batches of `rows`, never all of them in memory."""
         try:
+            for statement in self._begin():
+                await self._link.execute(statement)
             async with self._link.cursor("zohosync_stream") as cursor:
                 await cursor.execute(text.encode())
                 while batch := await cursor.fetchmany(rows):
@@ -112,8 +115,8 @@ class Transaction:
         try:
             async with self._link.pipeline():
                 try:
-                    if self._first:
-                        await self._link.execute(self._first)
+                    for statement in self._begin():
+                        await self._link.execute(statement)
                     cursors = [await self._link.execute(_query(n), params) for n, params in calls]
                     if last:
                         await self._link.execute(b"commit")
@@ -135,16 +138,30 @@ class Transaction:
             raise failure(error, what, self._address) from error
 
     async def _run(self, text: bytes, params: Params | None, what: str) -> psycopg.AsyncCursor[Row]:
+        first = self._begin()
+        together = bool(first) and params is not None  # else it may be several statements
         try:
-            if not self._first:
+            if not together:
+                if first:
+                    await self._link.execute(b"; ".join(first))
                 return await self._link.execute(text, params)
             async with self._link.pipeline():
-                await self._link.execute(self._first)
-                return await self._link.execute(text, params)
+                try:
+                    for statement in first:
+                        await self._link.execute(statement)
+                    return await self._link.execute(text, params)
+                except BaseException:  # leaving the pipeline would run what is queued, alone
+                    await self._link.close()
+                    raise
         except psycopg.Error as error:
-            if self._first:
+            if together or is_outdated(error):
                 await self._link.close()
             raise failure(error, what, self._address) from error
+
+    def _begin(self) -> Sequence[bytes]:
+        """What has still to go ahead, in the same round trip; once."""
+        first, self._first = self._first, ()
+        return first
 
 
 class Database:
@@ -233,8 +250,7 @@ class Database:
 class _Links:
     """The connections of a Database: made when needed, lent to one task at a time.
 
-    Not psycopg's pool: that one hides why there is no connection until its time-out, and its
-    housekeeping runs on the real clock, which a simulated day must not see.
+    psycopg's pool hides why there is no connection, and keeps house by the real clock.
     """
 
     def __init__(
@@ -247,6 +263,7 @@ class _Links:
         self._idle: list[tuple[Connection, bool]] = []
         self._holders: set[asyncio.Task[Any] | None] = set()
         self.told: WeakKeyDictionary[Connection, str] = WeakKeyDictionary()  # the instant
+        self._uses: WeakKeyDictionary[Connection, int] = WeakKeyDictionary()
         self._closed = False
 
     async def take(self) -> tuple[Connection, bool]:
@@ -259,7 +276,7 @@ class _Links:
             taken = None
             while taken is None and self._idle:
                 taken = self._idle.pop()
-                if not await _is_alive(taken[0]):
+                if not await is_alive(taken[0]):
                     await taken[0].close()
                     taken = None
             taken = taken or await self._dial(self.address)
@@ -268,6 +285,11 @@ class _Links:
             raise
         self._holders.add(task)
         return taken
+
+    def plans_are_old(self, link: Connection) -> bool:
+        """Whether it is time to plan anew what a direct connection has prepared; counts."""
+        self._uses[link] = (self._uses.get(link, 0) + 1) % REPLAN_AFTER
+        return not self._uses[link]
 
     async def put(self, link: Connection, direct: bool) -> None:
         """Keep a connection for the next one, unless it is broken or in the middle of something."""
@@ -300,32 +322,23 @@ class _Scope:
         self._alone = alone
 
     async def __aenter__(self) -> Transaction:
-        """Begin, in one round trip with everything that has to hold inside."""
+        """Begin, in one round trip with the first statement and all that has to hold inside."""
         links = self._links
         self._link, self._direct = await links.take()
         self._alone = self._alone and self._direct
-        parts = [] if self._alone else [*self._begin]
+        first = ["discard plans"] if self._direct and links.plans_are_old(self._link) else []
+        if not self._alone:
+            first += self._begin
         if not self._direct and not self._alone:
-            parts += [f"set local {name} = '{value}'" for name, value in GUARDS.items()]
-        first = b""
+            first += [f"set local {name} = '{value}'" for name, value in GUARDS.items()]
         if links.now is not None:
             instant, local = links.now().isoformat(), str(not self._alone).lower()
-            telling = f"select set_config('zohosync.now', '{instant}', {local})"
-            if not self._alone:
-                parts.append(telling)
-            elif links.told.get(self._link) != instant:
-                first = telling.encode()
+            if not self._alone or links.told.get(self._link) != instant:
+                first.append(f"select set_config('zohosync.now', '{instant}', {local})")
+            if self._alone:
                 links.told[self._link] = instant
-        if parts:
-            try:
-                await self._link.execute("; ".join(parts).encode())
-            except BaseException as error:
-                await self._link.close()
-                await links.put(self._link, self._direct)
-                if isinstance(error, psycopg.Error):
-                    raise failure(error, "BEGIN", links.address) from error
-                raise
-        self._transaction = Transaction(self._link, links.address, first)
+        told = [statement.encode() for statement in first]
+        self._transaction = Transaction(self._link, links.address, told)
         return self._transaction
 
     async def __aexit__(
@@ -372,8 +385,8 @@ class _Scope:
                 await self._link.close()
 
     def _rolled_back(self) -> DatabaseError:
-        said = "The transaction was rolled back: a statement in it had failed"
-        return DatabaseError(said, place=self._links.address.shown)
+        place = self._links.address.shown
+        return DatabaseError("The transaction was rolled back: a statement had failed", place=place)
 
     def _unknown(self) -> CommitUnknownError:
         return CommitUnknownError(
@@ -385,16 +398,3 @@ class _Scope:
 
 async def _rows(cursor: psycopg.AsyncCursor[Row]) -> list[Row]:
     return await cursor.fetchall() if cursor.description is not None else []
-
-
-async def _is_alive(link: Connection) -> bool:
-    """Whether an idle connection still is one: a dead one has something to read (its end)."""
-    poll = select.poll()
-    poll.register(link.fileno(), select.POLLIN)
-    if not poll.poll(0):
-        return True
-    try:
-        await link.execute(b"select 1")
-    except psycopg.Error:
-        return False
-    return True

@@ -11,6 +11,7 @@ from zohosync.core.governor import (
     DAY_GUARD_S,
     MINT_WINDOW_S,
     MINUTE_S,
+    SECOND_S,
     Effect,
     JournalView,
     Limits,
@@ -102,8 +103,9 @@ class Journal:
             mints = entries[0].door == "accounts"
             marks = _marks(row["lanes_waiting"])
             limits = self._in_force(row)
-            view = _mint_view(row) if mints else _view(row)
-            choice = decide(view, _books(row, marks), limits)
+            books = _books(row, marks)
+            view = _mint_view(row) if mints else _view(row, books.calls)
+            choice = decide(view, books, limits)
             calls = []
             if choice.places:
                 calls.append(("open_calls", self._opening(entries, choice.places)))
@@ -222,12 +224,14 @@ class Journal:
         )
 
 
-def _view(row: dict[str, Any]) -> JournalView:
+def _view(row: Row, calls: Sequence[Counted]) -> JournalView:
+    minute, second = timedelta(seconds=MINUTE_S), row["now"] - timedelta(seconds=SECOND_S)
+    flying = (call.until - minute for call in calls if call.overload is None)
     return JournalView(
         now=row["now"],
-        minute_until=row["minute_until"],
-        flying_until=row["flying_until"],
-        second_from=row["second_from"],
+        minute_until=[call.until for call in calls],
+        flying_until=[deadline for deadline in flying if deadline > row["now"]],
+        second_from=[call.started for call in calls if call.started > second],
         day_used=row["day_used"],
         day_ends=row["day_ends"],
         closed_until=row["closed_until"],

@@ -125,7 +125,7 @@ class Records:
     def _claimed(self, rows: Sequence[Mapping[str, Any]]) -> list[Claim]:
         claims = [claim_of(self._org_id, row) for row in rows]
         due = {Ref(row["kind"], row["key"]): row["due_at"] for row in rows}
-        return sorted(claims, key=lambda claim: (-claim.priority, due[claim.ref]))
+        return sorted(claims, key=lambda claim: (-claim.priority, due[claim.ref], claim.ref))
 
     async def parents(self, refs: Iterable[Ref]) -> dict[Ref, ParentView]:
         """What is known of these records, by name; unknown ones are left out."""

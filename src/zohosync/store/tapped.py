@@ -31,8 +31,8 @@ class Tap(Protocol):
         """A connection is wanted; what the server says when it refuses, None when it does not."""
         ...
 
-    def before(self, statement: bytes, *, inside: bool) -> str | None:
-        """A statement is about to run (`inside` a transaction): None, a SQLSTATE, or LOST."""
+    def before(self, statement: bytes) -> str | None:
+        """A statement is about to run: None, a SQLSTATE, or LOST."""
         ...
 
     def after(self, statement: bytes) -> str | None:
@@ -57,9 +57,8 @@ class TappedConnection(psycopg.AsyncConnection[Row]):
 
     async def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
         """As psycopg does it, if the tap lets it."""
-        inside = self.info.transaction_status != TransactionStatus.IDLE
         text = query if isinstance(query, bytes) else str(query).encode()
-        verdict = self.tap.before(text, inside=inside)
+        verdict = self.tap.before(text)
         if verdict == LOST:
             await self._break()
         elif verdict is not None and self._pipeline is not None:

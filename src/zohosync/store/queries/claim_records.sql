@@ -1,6 +1,7 @@
--- Promise: up to `limit` due records under a fresh lease, highest priority first, oldest first, of each
---   lane no more than `most` and the first `least` before all others, of those below live no more than
---   `lower` together, and none of a lane that is closed; nobody else holds them; `version` is the one before the row is read; an open intent comes with them.
+-- Promise: up to `limit` due records under a fresh lease, highest priority first, oldest first (of one
+--   instant by kind and key), of each lane no more than `most` and the first `least` before all others,
+--   of those below live no more than `lower` together, and none of a lane that is closed; nobody else
+--   holds them; `version` is the one before the row is read; an open intent comes with them.
 -- Locks: the claimed records (SKIP LOCKED).
 -- Index: records_due, once per priority.
 -- (Time stands in a sub-select of its own, else it is no index condition and all that is not due yet
@@ -8,7 +9,8 @@
 --   row, and scans.)
 with found as materialized (
   select r.kind, r.key, r.due_at, lane.place, lane.priority < 10 as lower,
-         row_number() over (partition by lane.place order by r.due_at) > lane.least as last
+         row_number() over (partition by lane.place order by r.due_at, r.kind, r.key)
+           > lane.least as last
     from zohosync.organizations o,
          lateral unnest(%(priorities)s::smallint[], %(most)s::integer[], %(least)s::integer[])
            with ordinality as lane (priority, most, least, place),
@@ -16,7 +18,7 @@ with found as materialized (
                    where d.org_id = %(org_id)s and d.priority = lane.priority
                      and d.due_at <= (select zohosync.current_time()) and d.lease_until is null
                      and case when d.kind = any (o.paused_kinds) then false else true end
-                   order by d.due_at limit lane.most
+                   order by d.due_at, d.kind, d.key limit lane.most
                      for update skip locked) r
    where o.org_id = %(org_id)s and o.paused is null and o.overloads < %(down_after)s
      and (o.closed_until is null or o.closed_until <= zohosync.current_time())
@@ -24,10 +26,11 @@ with found as materialized (
            <= zohosync.current_time()
 ), due as materialized (
   select kind, key
-    from (select f.*, row_number() over (partition by lower order by last, place, due_at) as number
+    from (select f.*, row_number() over (
+                        partition by lower order by last, place, due_at, kind, key) as number
             from found f) f
    where not lower or number <= %(lower)s
-   order by last, place, due_at limit %(limit)s
+   order by last, place, due_at, kind, key limit %(limit)s
 ), before as materialized (
   select r.kind, r.key, r.status, c.operation as intent_operation, c.intent, c.intent_total,
          c.deadline as intent_deadline, c.absent_at, c.intent_state
