@@ -225,6 +225,7 @@ def _load(project: Path, document: Document, flags: Mapping[str, Any]) -> Settin
     limits = _limits(values, origins)
     _agree(values, origins, document)
     kinds, notes = _kinds(project, document)
+    directory = (project / values["database.directory"]).absolute()
     ours = (name for name in os.environ if name.startswith("ZOHOSYNC_"))
     variables = ("ZOHOSYNC_DEBUG", *(entry.variable for entry in _ENTRIES))
     strays = [
@@ -237,11 +238,7 @@ def _load(project: Path, document: Document, flags: Mapping[str, Any]) -> Settin
         limits=limits,
         limits_plan=values["limits.plan"],
         worker=Work(**_section(values, "worker")),
-        database=Place(
-            values["database.url"],
-            (project / values["database.directory"]).absolute(),
-            values["database.keep_days"],
-        ),
+        database=Place(values["database.url"], directory, values["database.keep_days"]),
         kinds=MappingProxyType(kinds),
         watches=_watches(document),
         origins=tuple(origins.values()),

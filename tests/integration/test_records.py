@@ -82,25 +82,6 @@ async def test_a_hundred_marks_are_one_claim_with_the_highest_priority(
     assert await records.claim(10) == []
 
 
-async def test_what_is_due_at_one_instant_is_claimed_in_one_order_wherever_it_lies(
-    any_database: Database, records: Records
-) -> None:
-    for number in range(20):
-        await mark(any_database, "payments", f"{number:02}")
-    await records.fold_marks()
-    for step in (7, 13):  # as a TRUNCATE leaves them, moved about as updates and a vacuum would
-        async with any_database.transaction() as transaction:
-            await transaction.execute_sql("update zohosync.records set due_at = '2026-01-01'")
-            await transaction.execute_sql(
-                f"create table public.kept as select * from zohosync.records"
-                f" order by key::int * {step} % 20; delete from zohosync.records;"
-                f" insert into zohosync.records select * from public.kept; drop table public.kept"
-            )
-        claims = await records.claim(6)
-        assert [claim.ref.key for claim in claims] == ["00", "01", "02", "03", "04", "05"]
-        await records.release()
-
-
 async def test_an_edit_during_an_attempt_leaves_the_record_dirty(
     any_database: Database, records: Records
 ) -> None:
