@@ -61,7 +61,7 @@ MAPPING = {
     "order by t.bill) from parts t where t.receipt = r.id) as invoices from receipts r",
 }
 COUNTS = ("emails", "charges", "refunds", "deletions")
-TABLES = ("records", "sync_logs", "api_calls", "marks", "token_cache", "workers")
+TABLES = ("records", "sync_logs", "api_calls", "marks", "token_cache", "workers", "usage_days")
 
 
 @dataclass

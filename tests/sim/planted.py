@@ -234,6 +234,11 @@ UNLOGGED = (
     " (select max(log_id) from zohosync.sync_logs)"
 )
 MARK = "insert into zohosync.marks (kind, key, op, priority) values ('customers', '1', 'U', 5)"
+OTHERS = """
+insert into zohosync.usage_days (org_id, day, foreign_calls)
+select org_id, '2026-11-22', 9 from zohosync.organizations
+on conflict (org_id, day) do update set foreign_calls = 9
+"""
 TOKENS = "insert into zohosync.token_cache (token_key) values ('a'), ('b')"
 TOKEN_HELD = "update zohosync.token_cache set refreshing_until = '2099-01-01'"
 NOT_SENT = "update zohosync.api_calls set sent = false where door = 'accounts'"
@@ -269,6 +274,7 @@ PLANTED: tuple[tuple[Play, dict[str, str]], ...] = (
     (crowded_sky, {"limits": "calls in flight, and 2 are allowed"}),
     (crowded_mint, {"limits": "token requests within 10 minutes, and 0 are allowed"}),
     (own_block, {"limits": "we caused 1 blocks"}),
+    (by_sql(OTHERS), {"limits": "9 calls of others on 2026-11-22, and they made 0"}),
     (refused_in_flight, {"limits": "one call too many in flight (1070)"}),
     (refused_day, {"limits": "one call too many of the day (45)"}),
     (late_start, {"block": "1 calls started after the block"}),

@@ -1,11 +1,12 @@
 """What the judges of a simulated run are given, and what they read for themselves."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 from urllib.parse import unquote
+from zoneinfo import ZoneInfo
 
 from zohosync.core.governor import Limits
 from zohosync.core.kinds import MAPPED
@@ -19,6 +20,9 @@ Row = Mapping[str, Any]
 
 SLACK = timedelta(seconds=1)
 """How far the journal and the ledger may disagree on an instant."""
+
+MIDNIGHT = timedelta(minutes=2)
+"""How far they may disagree on when a day begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,7 @@ class Facts:
     organization: Row
     tokens: list[Row]
     workers: list[Row]
+    days: list[Row]
     marks: int
     matched: dict[int, Row]
     journaled: frozenset[int]
@@ -107,6 +112,9 @@ _READ = {
     "organization": "select * from zohosync.organizations where org_id = %(org_id)s",
     "tokens": "select token_key, refreshing_by, refreshing_until from zohosync.token_cache",
     "workers": "select worker from zohosync.workers",
+    "days": """
+        select day, foreign_calls from zohosync.usage_days
+         where org_id = %(org_id)s order by day""",
     "marks": "select count(*)::int as marks, zohosync.current_time() as now from zohosync.marks",
 }
 
@@ -135,6 +143,7 @@ async def gather(scene: Scene) -> Facts:
         organization=read["organization"][0],
         tokens=list(read["tokens"]),
         workers=list(read["workers"]),
+        days=list(read["days"]),
         marks=read["marks"][0]["marks"],
         matched=_match(requests, read["calls"], skew, alike=True),
         journaled=frozenset(_match(requests, read["calls"], skew, alike=False)),
@@ -201,6 +210,18 @@ def _match(
 
 def _line(method: str, path: str) -> tuple[str, str]:
     return method, "token" if "/oauth/" in path else unquote(path)
+
+
+def foreign_use(facts: Facts) -> Iterator[str]:
+    """No more calls of others are counted on a day than others made: that would waste the day."""
+    zone = ZoneInfo(facts.organization["time_zone"])
+    made = [each.at for each in facts.everybody if facts.scene.foreign(each)]
+    for row in facts.days:
+        first = datetime.combine(row["day"], time.min, zone) - MIDNIGHT
+        last = datetime.combine(row["day"] + timedelta(days=1), time.min, zone) + MIDNIGHT
+        others = sum(first <= at <= last for at in made)
+        if row["foreign_calls"] > others:
+            yield f"{row['foreign_calls']} calls of others on {row['day']}, and they made {others}"
 
 
 def share_of_bulk(limits: Limits, waited: timedelta) -> int:

@@ -14,6 +14,7 @@ from zohosync.core.records import BULK, LIVE, Status
 from zohosync.core.states import foreseen
 from zohosync.errors import DatabaseError
 from zohosync.sandbox import Request
+from zohosync.simulate import evidence
 from zohosync.simulate.agreement import doubles, in_step, money, strangers
 from zohosync.simulate.evidence import Facts, Scene, Violation, books_of, gather, share_of_bulk
 
@@ -388,6 +389,7 @@ def _live(facts: Facts) -> Iterator[str]:
 
 _PROMISES: tuple[tuple[str, Callable[[Facts], Iterator[str]]], ...] = (
     ("limits", _limits),
+    ("limits", evidence.foreign_use),
     ("block", _block),
     ("states", _states),
     ("nothing forbidden", _forbidden),
