@@ -16,6 +16,7 @@ from zohosync.core.governor import PLANS
 from zohosync.core.kinds import KINDS
 from zohosync.core.plan import Create, Find, Nothing, Purpose, Step, Transition, Update
 from zohosync.core.records import Desired, ParentView, Ref, Slot
+from zohosync.core.replies import Found
 
 INVOICE = KINDS["invoices"]
 
@@ -73,6 +74,7 @@ def test_a_write_spares_the_look_ups_of_what_is_known() -> None:
     assert reads_spared(create, desired, {**known, item: ParentView(item, "z")}) == 2
     assert reads_spared(Nothing(), desired, known) == 0
     assert reads_spared(create, None, known) == 0
+    assert reads_spared(Find(Purpose.LINK, {}), desired, known, Found((), spared=1)) == 1
 
 
 def test_a_state_that_cannot_be_reached_costs_no_moves() -> None:

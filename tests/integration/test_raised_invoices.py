@@ -107,3 +107,43 @@ def test_a_bill_never_takes_the_invoice_of_another_subscription(database_url: st
     assert sorted(Decimal(row["total"]) for row in sandbox.ledger.records("invoices")) == [
         115, 115, 230, 230,
     ]  # fmt: skip
+
+
+def test_a_years_bills_are_found_in_one_list_and_one_raised_since_in_a_new_one(
+    database_url: str,
+) -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        sandbox = Sandbox(clock=clock, chance=Chance(7), limits=SandboxLimits.lifted())
+        database = await Database.open(database_url, now=clock.now)
+        async with database.transaction() as transaction:
+            await transaction.execute_sql(SCHEMA)
+        settings = WorldSettings(pace=30.0).working(
+            slots=12, lease_s=120.0, heartbeat_s=30.0, poll_s=5.0, debounce_s=0.0
+        )
+        async with world(database, MAPPING, sandbox, clock=clock, settings=settings) as joined:
+            await sql(joined, "delete from services where id = 1; delete from bills")
+            await joined.source.mark_all("subscriptions", priority=10)
+            await joined.service.run_until_idle(asyncio.Event(), poll_s=20.0)
+            await clock.sleep(335 * 86_400)  # Zoho raises eleven more
+            await sql(
+                joined,
+                "insert into bills select n, 1, 2, '2026-11-22'::date + (n - 1) * interval '1 month'"
+                ", 115 from generate_series(1, 13) n",
+            )
+            before = len(lists(sandbox))
+            await bring(joined, *range(1, 13))
+            assert len(set((await links(joined)).values())) == 12
+            assert len(lists(sandbox)) - before == 1
+            spared = "select sum(reads_saved)::int as spared from zohosync.sync_logs"
+            async with database.transaction() as transaction:
+                assert await transaction.fetch_sql(spared) == [{"spared": 11}]
+            await bring(joined, 13)  # not raised yet: a list that lacks it is read again
+            assert len(lists(sandbox)) - before == 2
+        await database.close()
+
+    run(main)
+
+
+def lists(sandbox: Sandbox) -> list[Any]:
+    return [call for call in sandbox.ledger.calls() if call.operation == "GET /invoices"]

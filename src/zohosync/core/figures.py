@@ -8,6 +8,7 @@ from zohosync.core.governor import MINUTE_S, Limits
 from zohosync.core.kinds import KINDS, Kind
 from zohosync.core.plan import Create, Find, Step, Transition, Update
 from zohosync.core.records import Desired, ParentView, Ref
+from zohosync.core.replies import Found, Reply
 
 CALL_S = 0.6
 """Seconds that a call is taken to last (measured on sister products), for the limit in flight."""
@@ -72,8 +73,18 @@ def calls_of(step: Step, kind: Kind, state: str | None) -> int:
             return 0
 
 
-def reads_spared(step: Step, desired: Desired | None, parents: Mapping[Ref, ParentView]) -> int:
-    """The look-ups that this write did without: of taxes and items whose Zoho ids are known."""
+def reads_spared(
+    step: Step,
+    desired: Desired | None,
+    parents: Mapping[Ref, ParentView],
+    reply: Reply | None = None,
+) -> int:
+    """The look-ups that this attempt did without.
+
+    A write: of taxes and items whose Zoho ids are known; a look-up: lists just read for others.
+    """
+    if isinstance(reply, Found):
+        return reply.spared
     if desired is None or not isinstance(step, Create | Update):
         return 0
     named = {slot.parent for slot in desired.slots if KINDS[slot.parent.kind].internal}

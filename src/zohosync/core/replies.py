@@ -23,10 +23,14 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A look-up came to its end; `complete` is False where pages could not be read to the end."""
+    """A look-up came to its end; `complete` is False where pages could not be read to the end.
+
+    `spared` counts the reads that it did without, since another look-up had just made them.
+    """
 
     candidates: tuple[Candidate, ...]
     complete: bool = True
+    spared: int = 0
 
 
 @dataclass(frozen=True, slots=True)

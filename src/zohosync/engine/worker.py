@@ -117,7 +117,7 @@ class Worker:
             entity_type=KINDS[claim.ref.kind].singular,
             duration_ms=round((self._clock.monotonic() - started) * 1000),
             identity=identity_of(desired) if desired and not desired.faults else None,
-            reads_saved=reads_spared(step, desired, parents),
+            reads_saved=reads_spared(step, desired, parents, reply),
         )
         settled = await self._records.settle(claim, settlement, note)
         self._tell(_ended(claim, settlement, note, settled))

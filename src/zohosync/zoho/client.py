@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
@@ -10,8 +11,10 @@ from urllib.parse import urlsplit
 import httpx2
 
 from zohosync.clock import Clock
-from zohosync.core.plan import Create, Find, Transition, Update
-from zohosync.core.records import UPKEEP, Candidate, Claim, Payload
+from zohosync.core.kinds import KINDS
+from zohosync.core.lookups import near
+from zohosync.core.plan import Create, Find, Purpose, Transition, Update
+from zohosync.core.records import UPKEEP, Candidate, Claim
 from zohosync.core.replies import (
     Closed,
     Found,
@@ -45,6 +48,7 @@ from zohosync.zoho.door import (
     Outgoing,
     Ticket,
 )
+from zohosync.zoho.lists import Lists
 from zohosync.zoho.tokens import AccessToken, NoTokenError, Secret
 from zohosync.zoho.wire import (
     API_PATH,
@@ -124,6 +128,7 @@ class Remote:
         self._clock = clock
         self._organization_id = organization_id
         self._api_url = api_base(api_url) if api_url else None
+        self._lists = Lists(clock)
 
     async def perform(
         self, step: Create | Update | Transition | Find, claim: Claim, lane: int
@@ -214,7 +219,7 @@ class Remote:
         if look.by or lacking:
             names = ", ".join([look.by] if look.by else lacking)
             return Unusable(f"it cannot be looked up in Zoho without its {names}")
-        listed = await self._listed(wire, look, step.expected, claim, lane)
+        listed = await self._listed(wire, look, step, claim, lane)
         if not isinstance(listed, Found):
             return listed
         rows = [row for row in listed.candidates if fits(look, step.expected, row.fields)]
@@ -222,18 +227,26 @@ class Remote:
         if not isinstance(full, Found):
             return full
         if step.hint is None or any(row.zoho_id == step.hint for row in full.candidates):
-            return Found(full.candidates, listed.complete)
+            return replace(listed, candidates=full.candidates)
         hinted = await self._read(wire, step.hint, claim, lane)  # lists may lag behind
         if not isinstance(hinted, Found):
             return hinted
-        return Found((*full.candidates, *hinted.candidates), listed.complete)
+        return replace(listed, candidates=(*full.candidates, *hinted.candidates))
 
-    async def _listed(
-        self, wire: Wire, look: LookUp, expected: Payload, claim: Claim, lane: int
-    ) -> Reply:
+    async def _listed(self, wire: Wire, look: LookUp, step: Find, claim: Claim, lane: int) -> Reply:
         """All rows that may be it, before narrowing."""
+        expected = step.expected
         if look.through is None:
-            return await self._list_to_end(wire, query_of(look, expected), claim, lane)
+            query = query_of(look, expected)
+            read = partial(self._list_to_end, wire, query, claim, lane)
+            if step.purpose is not Purpose.LINK:  # what became of a write is asked each time
+                return await read()
+
+            def enough(found: Found) -> bool:
+                fitting = (row for row in found.candidates if fits(look, expected, row.fields))
+                return any(near(KINDS[wire.kind], step, row) for row in fitting)
+
+            return await self._lists.read(wire.kind, query, lane, enough=enough, read=read)
         outer = WIRES[look.through.kind]
         outer_id = at(expected, look.through.at)
         if not outer_id:
