@@ -128,7 +128,8 @@ def test_a_years_bills_are_found_in_one_list_and_one_raised_since_in_a_new_one(
             await clock.sleep(335 * 86_400)  # Zoho raises eleven more
             await sql(
                 joined,
-                "insert into bills select n, 1, 2, '2026-11-22'::date + (n - 1) * interval '1 month'"
+                "insert into bills"
+                " select n, 1, 2, '2026-11-22'::date + (n - 1) * interval '1 month'"
                 ", 115 from generate_series(1, 13) n",
             )
             before = len(lists(sandbox))
