@@ -58,7 +58,8 @@ select '1', 'api', 10, 'customers', (n % 50000)::text, 1, 'bench', 'create', 'PO
 AGE = """
 update zohosync.api_calls set counts_until = zohosync.current_time() - interval '1 s'
  where call_id in (select call_id from zohosync.api_calls
-                    where org_id = '1' and counts_until > (select zohosync.current_time())
+                    where org_id = '1' and door = 'api'
+                      and counts_until > (select zohosync.current_time())
                       and finished_at is not null
                     order by counts_until desc offset 90)
 """

@@ -88,6 +88,18 @@ class OrganizationGoneError(DatabaseError):
         )
 
 
+class LimitsUnreadableError(DatabaseError):
+    """The limits in the organisation's row make no sense: nothing may be called."""
+
+    def __init__(self, org_id: str, place: str, why: str) -> None:
+        """`place` is the database's address, `why` says what is wrong with them."""
+        super().__init__(
+            f"The limits of organisation {org_id} in zohosync.organizations cannot be read: {why}",
+            place=place,
+            next_step="start zohosync again: it writes those of zohosync.toml",
+        )
+
+
 class EmbeddedPostgresError(DatabaseError):
     """Our own Postgres cannot be made or started here."""
 

@@ -13,11 +13,11 @@ import pytest
 from zohosync.bootstrap import open_service
 from zohosync.clock import Chance
 from zohosync.core.governor import PLANS, Limits
-from zohosync.errors import OrganizationGoneError
+from zohosync.errors import LimitsUnreadableError, OrganizationGoneError
 from zohosync.events import Event, Noted
 from zohosync.sandbox import Sandbox, SandboxLimits
 from zohosync.settings import load
-from zohosync.store.database import Database
+from zohosync.store.database import Database, jsonb
 from zohosync.store.organizations import change_limits
 from zohosync.testing.virtual import VirtualClock, run
 from zohosync.testing.world import World, WorldSettings, world
@@ -206,6 +206,44 @@ def test_the_organisations_row_is_deleted_and_nothing_is_called(database_url: st
     called, said = run(main)
     assert called == 0
     assert any("organisation 10001 is gone" in each for each in said)
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ("limits || '{\"per_minutes\": 50}'", "unexpected keyword argument 'per_minutes'"),
+        ("limits - 'per_minute'", "missing 1 required positional argument: 'per_minute'"),
+        ("limits || '{\"per_minute\": 0}'", "limits.per_minute is 0: it must be"),
+        ('limits || \'{"shares": {"others": 7}}\'', "lanes.others is 7"),
+        ("limits || '{\"pace\": 5}'", "'int' object is not iterable"),
+    ],
+)
+def test_limits_that_somebody_broke_by_hand_let_nothing_leave_and_are_named(
+    database_url: str, changed: str, why: str
+) -> None:
+    async def main() -> tuple[int, int, str]:
+        async with desk(database_url) as at:
+            before = len(at.arrivals())
+            right = (await at.sql("select limits from zohosync.organizations"))[0]["limits"]
+            await at.sql(f"update zohosync.organizations set limits = {changed} returning 1")
+            with pytest.raises(LimitsUnreadableError) as caught:
+                await at.joined.remote.probe()
+            await at.mark(1, 4, 10)
+            await at.clock.sleep(20)
+            broken = len(at.arrivals()) - before
+            values = {"limits": jsonb(right)}
+            async with at.database.transaction() as transaction:
+                text = "update zohosync.organizations set limits = %(limits)s"
+                await transaction.execute_sql(text, values)
+            await at.mark(5, 8, 10)
+            await at.clock.sleep(60)
+            return broken, len(at.arrivals()) - before, str(caught.value)
+
+    broken, mended, said = run(main)
+    assert broken == 0
+    assert mended >= 4  # and the work goes on by itself
+    assert why in said
+    assert "start zohosync again" in said
 
 
 def test_a_clock_that_jumps_back_an_hour_lets_nothing_over_the_limit(database_url: str) -> None:

@@ -318,12 +318,22 @@ def _sane(seconds: float | None, otherwise: float) -> float:
 
 
 def limits_of(told: Mapping[str, Any]) -> Limits:
-    """Limits as `dataclasses.asdict` wrote them down; what is not there has its default."""
+    """Limits as `dataclasses.asdict` wrote them down; what is not there has its default.
+
+    Raises ValueError in words: somebody may have changed them by hand.
+    """
     fields = _floats(told)
-    shares, pace = fields.pop("shares", {}), fields.pop("pace", {})
-    if "least" in shares:
-        shares["least"] = {int(lane): share for lane, share in shares["least"].items()}
-    return Limits(**fields, shares=Shares(**shares), pace=Pace(**pace))
+    try:
+        shares, pace = dict(fields.pop("shares", {})), dict(fields.pop("pace", {}))
+        if "least" in shares:
+            shares["least"] = {int(lane): share for lane, share in shares["least"].items()}
+        limits = Limits(**fields, shares=Shares(**shares), pace=Pace(**pace))
+        faults = limits.faults()
+    except (TypeError, AttributeError) as error:  # a field that there is not, or is missing
+        raise ValueError(str(error).replace(".__init__()", "")) from None
+    if faults:
+        raise ValueError("; ".join(faults))
+    return limits
 
 
 def _floats(told: Mapping[str, Any]) -> dict[str, Any]:

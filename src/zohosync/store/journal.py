@@ -20,7 +20,7 @@ from zohosync.core.governor import (
 from zohosync.core.lanes import Books, Choice, Counted, Mark, marks_after
 from zohosync.core.records import Claim, Payload
 from zohosync.core.replies import Quota
-from zohosync.errors import OrganizationGoneError
+from zohosync.errors import LimitsUnreadableError, OrganizationGoneError
 from zohosync.store.database import Database, Row
 
 Decide = Callable[[JournalView, Books, Limits], Choice]
@@ -92,7 +92,8 @@ class Journal:
     async def admit(self, entries: Sequence[Entry], decide: Decide) -> Admission:
         """Journal those entries that `decide` chooses under the organisation's lock.
 
-        Raises OrganizationGoneError when the organisation's row is not there.
+        Raises OrganizationGoneError when the organisation's row is not there, LimitsUnreadableError
+        when nobody can tell which limits hold.
         """
         async with self._database.transaction() as transaction:
             who = {"org_id": self._org_id}
@@ -120,7 +121,13 @@ class Journal:
     def _in_force(self, row: Row) -> Limits:
         """The limits in the organisation's row; the day's is no higher than Zoho says it is."""
         if row["limits"] != self._told:
-            self._told, self._limits = row["limits"], limits_of(row["limits"])
+            try:
+                self._told, self._limits = row["limits"], limits_of(row["limits"])
+            except ValueError as error:
+                self._told = None
+                raise LimitsUnreadableError(
+                    self._org_id, self._database.place, str(error)
+                ) from None
         quota, limit = row["quota_limit"], self._limits.per_day
         if quota is None or limit is None or quota >= limit:
             return self._limits
