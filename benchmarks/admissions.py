@@ -57,11 +57,11 @@ select '1', 'api', 10, 'customers', (n % 50000)::text, 1, 'bench', 'create', 'PO
 # The minute stays as full as it is: as many of its oldest places come free as were taken.
 AGE = """
 update zohosync.api_calls set counts_until = zohosync.current_time() - interval '1 s'
- where call_id in (select call_id from zohosync.api_calls
-                    where org_id = '1' and door = 'api'
-                      and counts_until > (select zohosync.current_time())
-                      and finished_at is not null
-                    order by counts_until desc offset 90)
+ where call_id = any (array(
+   select call_id from zohosync.api_calls
+    where org_id = '1' and door = 'api' and finished_at is not null
+      and counts_until > (select zohosync.current_time())
+    order by counts_until desc offset 90))
 """
 BARE = "insert into public.bare (org, at) values ('1', clock_timestamp())"
 
