@@ -114,7 +114,7 @@ def besides_of(
     follow = _limits_follow(settings, database, org_id, tell)
     usage = Usage(database, org_id)
     due_at_s = clock.monotonic()
-    prune_at_s = due_at_s + PRUNE_EVERY_S
+    prune_at_s = due_at_s
 
     async def look() -> None:
         nonlocal due_at_s, prune_at_s

@@ -81,7 +81,7 @@ def reads_spared(
 ) -> int:
     """The look-ups that this attempt did without.
 
-    A write: of taxes and items whose Zoho ids are known; a look-up: lists just read for others.
+    A write: of taxes and items whose Zoho ids are known; a look-up: lists that others read.
     """
     if isinstance(reply, Found):
         return reply.spared

@@ -53,7 +53,7 @@ def _equal(names: Sequence[str], step: Find, candidate: Candidate) -> bool:
     )
 
 
-def near(kind: Kind, step: Find, candidate: Candidate) -> bool:
+def _near(kind: Kind, step: Find, candidate: Candidate) -> bool:
     """Whether a record that Zoho raised is the one wanted: same customer and total, date near."""
     if not _equal(kind.near_identity or tuple(step.expected), step, candidate):
         return False
@@ -238,7 +238,7 @@ def _linked(step: Find, reply: Found, claim: Claim, scene: Scene) -> Settlement:
     matches = [
         found
         for found in reply.candidates
-        if near(kind, step, found)
+        if _near(kind, step, found)
         and _owner(found, claim, scene) is None
         and not _is_anothers(step, found, scene)
     ]

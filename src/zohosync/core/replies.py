@@ -25,7 +25,7 @@ class Accepted:
 class Found:
     """A look-up came to its end; `complete` is False where pages could not be read to the end.
 
-    `spared` counts the reads that it did without, since another look-up had just made them.
+    `spared` counts the reads that it did without, since another look-up made them for both.
     """
 
     candidates: tuple[Candidate, ...]

@@ -7,8 +7,8 @@ from enum import StrEnum
 from typing import Any
 
 from zohosync.core.kinds import Kind
-from zohosync.core.plan import Policy
-from zohosync.core.records import ErrorClass, Payload, Problem, Ref, Status
+from zohosync.core.plan import Policy, Purpose
+from zohosync.core.records import Claim, ErrorClass, Payload, Problem, Ref, Status
 
 
 class IntentAfter(StrEnum):
@@ -96,3 +96,20 @@ class Scene:
     down: bool = False
     taken: Mapping[str, Ref] = field(default_factory=dict)
     promised: Mapping[str, frozenset[Ref]] = field(default_factory=dict)
+
+
+def linked_elsewhere(claim: Claim, zoho_id: str, other: Ref | None, step: str) -> Settlement:
+    """The end of an attempt whose Zoho id is linked to another record already.
+
+    Two that looked for theirs at once may have found the same one: the later looks again.
+    """
+    problem = Problem(
+        ErrorClass.VALIDATION,
+        f"{zoho_id} in Zoho is linked to {other or 'another record'} already: "
+        f"{claim.ref} cannot have it too",
+    )
+    attempts = claim.attempts + 1
+    if step == Purpose.LINK:
+        soon_s = look_again_s(claim.attempts)
+        return Settlement(Status.RETRYING, "retrying", soon_s, problem=problem, attempts=attempts)
+    return Settlement(Status.FAILED, "failed", problem=problem, attempts=attempts)

@@ -284,8 +284,11 @@ _LOST = ("08", "57P01", "57P02", "57P03", "25P03", "25P04")
 
 
 def is_outdated(error: psycopg.Error) -> bool:
-    """Whether a statement was prepared before its tables changed: it stays so on its connection."""
-    return error.sqlstate == "0A000" and "cached plan" in str(error)
+    """Whether a statement was prepared before its tables changed: it stays so on its connection.
+
+    By the server's function that says so: its words are in the server's language.
+    """
+    return error.sqlstate == "0A000" and error.diag.source_function == "RevalidateCachedQuery"
 
 
 def failure(error: psycopg.Error, what: str, address: Address) -> DatabaseError:

@@ -88,9 +88,9 @@ class Transaction:
     async def describe_sql(self, text: str, params: Params | None = None) -> list[tuple[str, str]]:
         """Column names and types (as SQL spells them) of a statement that ends in `limit 0`."""
         cursor = await self._run(text.encode(), params, "a statement")
-        codes = [column.type_code for column in cursor.description or []]
+        codes = {"codes": [column.type_code for column in cursor.description or []]}
         text = "select oid::int8 as code, format_type(oid, -1) as name from pg_type"
-        rows = await self.fetch_sql(f"{text} where oid = any(%(codes)s)", {"codes": codes})
+        rows = await self.fetch_sql(f"{text} where oid = any(%(codes)s)", codes)
         names = {row["code"]: row["name"] for row in rows}
         return [(column.name, names[column.type_code]) for column in cursor.description or []]
 
@@ -154,9 +154,11 @@ class Transaction:
                     await self._link.close()
                     raise
         except psycopg.Error as error:
+            said = failure(error, what, self._address)
             if together or is_outdated(error):
                 await self._link.close()
-            raise failure(error, what, self._address) from error
+                self.failed = not isinstance(said, DatabaseUnavailableError)  # the server said no
+            raise said from error
 
     def _begin(self) -> Sequence[bytes]:
         """What has still to go ahead, in the same round trip; once."""
@@ -167,8 +169,7 @@ class Transaction:
 class Database:
     """A database by its URL: at most `connections` transactions at a time, the rest queue up.
 
-    With `now` it is virtual time's: one connection, strictly one transaction after the other, and
-    each tells the database that instant as the setting `zohosync.now`.
+    With `now` it is virtual time's: one connection, which is told the instant as `zohosync.now`.
     """
 
     def __init__(self, links: "_Links") -> None:
@@ -187,8 +188,7 @@ class Database:
     ) -> Self:
         """Connect once, to fail now rather than later; `turn` and `dial` are a simulation's own.
 
-        Raises SettingsError for a URL that cannot be read, DatabaseUnavailableError and
-        DatabaseLoginError when there is no way in, DatabaseError for a Postgres that is too old.
+        Raises SettingsError for a URL that cannot be read, else what `connect` raises.
         """
         turn = turn or asyncio.Semaphore(1 if now else connections)
         links = _Links(read_address(url), turn, dial, now)

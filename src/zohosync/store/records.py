@@ -13,7 +13,6 @@ from zohosync.core.lanes import Places
 from zohosync.core.records import (
     LANES,
     Claim,
-    ErrorClass,
     Intent,
     ParentView,
     Payload,
@@ -22,7 +21,7 @@ from zohosync.core.records import (
     Status,
     fingerprint,
 )
-from zohosync.core.settlement import IntentAfter, Settlement
+from zohosync.core.settlement import IntentAfter, Settlement, linked_elsewhere
 from zohosync.errors import CommitUnknownError, DatabaseError, LeaseLostError
 from zohosync.store.database import Database, Transaction
 
@@ -174,21 +173,12 @@ class Records:
             except DatabaseError as error:
                 again = error.retryable or isinstance(error, CommitUnknownError)  # guarded: no harm
                 if error.constraint == ONE_PER_ZOHO_ID and settlement.zoho_id:
-                    settlement = await self._linked_elsewhere(claim, settlement)
+                    others = await self.taken(claim.ref.kind, [settlement.zoho_id])
+                    other = others.get(settlement.zoho_id)
+                    settlement = linked_elsewhere(claim, settlement.zoho_id, other, note.step)
                 elif not again or not tries_left:
                     raise
         raise AssertionError("unreachable")
-
-    async def _linked_elsewhere(self, claim: Claim, settlement: Settlement) -> Settlement:
-        """The end of an attempt whose Zoho id is linked to another record already."""
-        zoho_id = settlement.zoho_id or ""
-        others = await self.taken(claim.ref.kind, [zoho_id])
-        problem = Problem(
-            ErrorClass.VALIDATION,
-            f"{zoho_id} in Zoho is linked to {others.get(zoho_id, 'another record')} already: "
-            f"{claim.ref} cannot have it too",
-        )
-        return Settlement(Status.FAILED, "failed", problem=problem, attempts=claim.attempts + 1)
 
     async def _settle_once(
         self, claim: Claim, settlement: Settlement, note: AttemptNote

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from zohosync.core.forecast import WINDOW_DAYS, Standing, arrivals_of, remaining_s
 from zohosync.core.governor import Limits, limits_of
+from zohosync.errors import LimitsUnreadableError
 from zohosync.store.database import Database, Row
 
 WARN_STEPS = (80, 95, 100)
@@ -127,9 +128,16 @@ class Usage:
 
 
 def limits_in_force(organization: Mapping[str, Any]) -> Limits:
-    """The limits that every process holds at this moment, whatever it was started with."""
+    """The limits that every process holds at this moment, whatever it was started with.
+
+    Raises LimitsUnreadableError when somebody broke them by hand.
+    """
     lifted = {"per_minute": None, "in_flight": None, "per_day": None}
-    return limits_of({**lifted, **organization["limits"]})
+    try:
+        return limits_of({**lifted, **organization["limits"]})
+    except ValueError as error:
+        org_id = str(organization["org_id"])
+        raise LimitsUnreadableError(org_id, "the database", str(error)) from None
 
 
 def standing_of(

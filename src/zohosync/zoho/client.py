@@ -11,8 +11,6 @@ from urllib.parse import urlsplit
 import httpx2
 
 from zohosync.clock import Clock
-from zohosync.core.kinds import KINDS
-from zohosync.core.lookups import near
 from zohosync.core.plan import Create, Find, Purpose, Transition, Update
 from zohosync.core.records import UPKEEP, Candidate, Claim
 from zohosync.core.replies import (
@@ -48,7 +46,7 @@ from zohosync.zoho.door import (
     Outgoing,
     Ticket,
 )
-from zohosync.zoho.lists import Lists
+from zohosync.zoho.lists import Left, Lists
 from zohosync.zoho.tokens import AccessToken, NoTokenError, Secret
 from zohosync.zoho.wire import (
     API_PATH,
@@ -128,7 +126,7 @@ class Remote:
         self._clock = clock
         self._organization_id = organization_id
         self._api_url = api_base(api_url) if api_url else None
-        self._lists = Lists(clock)
+        self._lists = Lists()
 
     async def perform(
         self, step: Create | Update | Transition | Find, claim: Claim, lane: int
@@ -173,17 +171,19 @@ class Remote:
         *,
         lane: int = UPKEEP,
         claim: Claim | None = None,
+        left: Left | None = None,
     ) -> AsyncGenerator[Reply]:
         """The pages of a list as Found, in order; a reply of another type is the last.
 
-        Only the last page may be `complete`: the list was then read to its end. Raises
-        GateClosedError.
+        Only the last page may be `complete`: the list was then read to its end. `left` is called
+        as each of them leaves. Raises GateClosedError.
         """
         wire = WIRES[kind]
         intact = True
         for number in range(1, PAGES_MAX + 1):
             request = list_request(wire, query or {}, number)
-            heard = await self._call(request, partial(read_page, wire), lane=lane, claim=claim)
+            read = partial(read_page, wire)
+            heard = await self._call(request, read, lane=lane, claim=claim, left=left)
             if not isinstance(heard.reply, Found):
                 yield heard.reply
                 return
@@ -239,14 +239,9 @@ class Remote:
         if look.through is None:
             query = query_of(look, expected)
             read = partial(self._list_to_end, wire, query, claim, lane)
-            if step.purpose is not Purpose.LINK:  # what became of a write is asked each time
-                return await read()
-
-            def enough(found: Found) -> bool:
-                fitting = (row for row in found.candidates if fits(look, expected, row.fields))
-                return any(near(KINDS[wire.kind], step, row) for row in fitting)
-
-            return await self._lists.read(wire.kind, query, lane, enough=enough, read=read)
+            if step.purpose is Purpose.LINK:
+                return await self._lists.read(wire.kind, query, lane, read)
+            return await read(None)  # what became of a write is asked for each time
         outer = WIRES[look.through.kind]
         outer_id = at(expected, look.through.at)
         if not outer_id:
@@ -262,14 +257,14 @@ class Remote:
             return Unusable(f"{outer.singular} {outer_id} came without {look.through.within}")
 
     async def _list_to_end(
-        self, wire: Wire, query: Mapping[str, str], claim: Claim, lane: int
+        self, wire: Wire, query: Mapping[str, str], claim: Claim, lane: int, left: Left | None
     ) -> Reply:
         """All rows of a list. Rows that moved between pages: read once more, then incomplete."""
         rows: dict[str, Candidate] = {}
         whole, torn = False, True
         for _ in range(2):
             rows, whole, torn = {}, False, False
-            listing = self.pages(wire.kind, query, lane=lane, claim=claim)
+            listing = self.pages(wire.kind, query, lane=lane, claim=claim, left=left)
             async with aclosing(listing) as pages:
                 async for reply in pages:
                     if not isinstance(reply, Found):
@@ -321,12 +316,13 @@ class Remote:
         claim: Claim | None,
         writes: bool = False,
         probe: bool = False,
+        left: Left | None = None,
     ) -> Heard:
         """One call with a token; once more with a new one when Zoho does not take the first."""
         call = Call(
             "api", request.operation, request.method, request.path, lane, claim, writes,
             request.payload if writes else None,
-            str(request.total) if request.total is not None else None, probe,
+            str(request.total) if request.total is not None else None, probe, left,
         )  # fmt: skip
         for last in (False, True):
             try:

@@ -39,7 +39,7 @@ class Call:
 
     `door` is `api` or `accounts` (token mints, which have a window of their own). A `writes` call
     of a claim is fenced by the claim's epoch; `intent` is what a create or change carries into
-    the journal.
+    the journal. `left` is called when it may leave.
     """
 
     door: str
@@ -52,6 +52,7 @@ class Call:
     intent: Payload | None = None
     intent_total: str | None = None
     probe: bool = False
+    left: Callable[[], None] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +228,8 @@ class Door:
         journal, one that did not leave is ended there.
         """
         ticket = await self._gate.admit(call)
+        if call.left is not None:
+            call.left()
         began = self._clock.monotonic()
         window = self._clock.timeout(max(0.0, ticket.send_by - began))
         departure = _Departure(self._clock, ticket.send_by, window)

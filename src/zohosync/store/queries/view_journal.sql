@@ -8,7 +8,8 @@
 -- (Time stands in sub-selects of its own, else it is no index condition and the whole journal is
 --   read. A call without an outcome counts until its deadline and the guarded minute: so those in
 --   flight are the far end of the index, and those of the last second are in front of no more than
---   started or ended within it. Asked for by `finished_at is null`, Postgres takes them for one row
+--   started or ended within it; where the minute has no limit, what ended in a future that the clock was
+--   set back from is left out, or it would hide them. Asked for by `finished_at is null`, Postgres takes them for one row
 --   in the whole journal, and reads all of it.)
 select (select zohosync.current_time()) as now,
        o.limits, o.closed_until, o.closed_reason, o.paused, o.overloads, o.mints_closed_until,
@@ -48,6 +49,8 @@ select (select zohosync.current_time()) as now,
                   from (select * from zohosync.api_calls c
                          where c.org_id = o.org_id and c.door = 'api'
                            and c.counts_until > (select zohosync.current_time())
+                           and (m.per_minute is not null or c.finished_at is null
+                                or c.finished_at <= (select zohosync.current_time()))
                          order by c.counts_until desc, c.call_id desc
                          limit case
                            when m.per_minute is not null
