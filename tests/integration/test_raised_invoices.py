@@ -1,6 +1,8 @@
 """Invoices that Zoho raises: each is linked to the bill of its own subscription."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -33,6 +35,24 @@ MAPPING = {
 Links = dict[str, str | None]
 
 
+@asynccontextmanager
+async def provider(url: str, *, slots: int) -> AsyncIterator[tuple[World, VirtualClock, Sandbox]]:
+    """A provider with two services, ready to run in virtual time."""
+    clock = VirtualClock()
+    sandbox = Sandbox(clock=clock, chance=Chance(7), limits=SandboxLimits.lifted())
+    database = await Database.open(url, now=clock.now)
+    async with database.transaction() as transaction:
+        await transaction.execute_sql(SCHEMA)
+    settings = WorldSettings(pace=30.0).working(
+        slots=slots, lease_s=120.0, heartbeat_s=30.0, poll_s=5.0, debounce_s=0.0
+    )
+    try:
+        async with world(database, MAPPING, sandbox, clock=clock, settings=settings) as joined:
+            yield joined, clock, sandbox
+    finally:
+        await database.close()
+
+
 async def bring(joined: World, *bills: int) -> None:
     """Bring these bills into step, with all that they hang on."""
     async with joined.database.transaction() as transaction:
@@ -59,15 +79,7 @@ def test_a_bill_never_takes_the_invoice_of_another_subscription(database_url: st
     told: list[Links] = []
 
     async def main() -> Sandbox:
-        clock = VirtualClock()
-        sandbox = Sandbox(clock=clock, chance=Chance(7), limits=SandboxLimits.lifted())
-        database = await Database.open(database_url, now=clock.now)
-        async with database.transaction() as transaction:
-            await transaction.execute_sql(SCHEMA)
-        settings = WorldSettings(pace=30.0).working(
-            slots=4, lease_s=120.0, heartbeat_s=30.0, poll_s=5.0, debounce_s=0.0
-        )
-        async with world(database, MAPPING, sandbox, clock=clock, settings=settings) as joined:
+        async with provider(database_url, slots=4) as (joined, clock, sandbox):
             await joined.source.mark_all("subscriptions", priority=10)
             await bring(joined, 1)  # its total is not that of its subscription's invoice
             told.append(await links(joined))
@@ -84,7 +96,6 @@ def test_a_bill_never_takes_the_invoice_of_another_subscription(database_url: st
             )
             await bring(joined, 3, 4)
             told.append(await links(joined))
-        await database.close()
         return sandbox
 
     sandbox = run(main)
@@ -113,15 +124,7 @@ def test_a_years_bills_are_found_in_one_list_and_a_later_one_in_its_own(
     database_url: str,
 ) -> None:
     async def main() -> None:
-        clock = VirtualClock()
-        sandbox = Sandbox(clock=clock, chance=Chance(7), limits=SandboxLimits.lifted())
-        database = await Database.open(database_url, now=clock.now)
-        async with database.transaction() as transaction:
-            await transaction.execute_sql(SCHEMA)
-        settings = WorldSettings(pace=30.0).working(
-            slots=12, lease_s=120.0, heartbeat_s=30.0, poll_s=5.0, debounce_s=0.0
-        )
-        async with world(database, MAPPING, sandbox, clock=clock, settings=settings) as joined:
+        async with provider(database_url, slots=12) as (joined, clock, sandbox):
             await sql(joined, "delete from services where id = 1; delete from bills")
             await joined.source.mark_all("subscriptions", priority=10)
             await joined.service.run_until_idle(asyncio.Event(), poll_s=20.0)
@@ -138,11 +141,10 @@ def test_a_years_bills_are_found_in_one_list_and_a_later_one_in_its_own(
             made = len(lists(sandbox)) - before
             assert made <= 2
             spared = "select sum(reads_saved)::int as spared from zohosync.sync_logs"
-            async with database.transaction() as transaction:
+            async with joined.database.transaction() as transaction:
                 assert await transaction.fetch_sql(spared) == [{"spared": 12 - made}]
             await bring(joined, 13)  # what comes later is looked for in a list of its own
             assert len(lists(sandbox)) - before == made + 1
-        await database.close()
 
     run(main)
 
@@ -155,15 +157,7 @@ def test_two_bills_that_fit_one_invoice_do_not_fail_on_each_other(database_url: 
     """Both look in one list and see it free; the second comes to wait for one of its own."""
 
     async def main() -> Links:
-        clock = VirtualClock()
-        sandbox = Sandbox(clock=clock, chance=Chance(7), limits=SandboxLimits.lifted())
-        database = await Database.open(database_url, now=clock.now)
-        async with database.transaction() as transaction:
-            await transaction.execute_sql(SCHEMA)
-        settings = WorldSettings(pace=30.0).working(
-            slots=4, lease_s=120.0, heartbeat_s=30.0, poll_s=5.0, debounce_s=0.0
-        )
-        async with world(database, MAPPING, sandbox, clock=clock, settings=settings) as joined:
+        async with provider(database_url, slots=4) as (joined, clock, _):
             await sql(joined, "delete from services where id = 1; update bills set service = 2")
             await joined.source.mark_all("subscriptions", priority=10)
             await joined.service.run_until_idle(asyncio.Event(), poll_s=20.0)
@@ -174,13 +168,11 @@ def test_two_bills_that_fit_one_invoice_do_not_fail_on_each_other(database_url: 
                 await sql(joined, both)
                 await clock.sleep(1_800.0)
                 stop.set()
-            found = await database.fetch("read_reasons", org_id="10001", limit=9)
+            found = await joined.database.fetch("read_reasons", org_id="10001", limit=9)
             assert [(row["status"], row["reason"]) for row in found] == [
                 ("waiting", "Zoho has not raised it yet")
             ]
-            told = await links(joined)
-        await database.close()
-        return told
+            return await links(joined)
 
     told = run(main)
     assert sorted(told) == ["1", "2"]
