@@ -266,7 +266,13 @@ class Shop:
             "select paused, closed_until, closed_reason, overloads, zohosync.current_time() "
             "from zohosync.organizations"
         )
-        lines = [*map(str, counts), str(organization), f"exit codes {codes}", *logs]
+        servers = await self.rows(
+            "select pid, state, wait_event, now() - state_change as since, left(query, 60) "
+            "from pg_stat_activity where application_name = 'zohosync' and state <> 'idle'"
+        )
+        marks = f"{await self.value('select count(*) from zohosync.marks')} marks"
+        lines = [*map(str, (*counts, *servers)), marks, str(organization), f"exit codes {codes}"]
+        lines += logs
         return "\n".join([*lines, str(self.sandbox.ledger.summary())])
 
 

@@ -12,7 +12,13 @@ import pytest
 from zohosync.errors import (
     DatabaseError,
 )
-from zohosync.store.connection import PREPARE_AFTER, REPLAN_AFTER
+from zohosync.store.connection import (
+    PREPARE_AFTER,
+    REPLAN_AFTER,
+    Address,
+    Connection,
+    connect,
+)
 from zohosync.store.database import Database, jsonb, query_text
 
 
@@ -174,6 +180,45 @@ async def test_a_batch_alone_is_one_transaction(kept: Database) -> None:
     with pytest.raises(DatabaseError, match="The batch put, break failed: division by zero"):
         await kept.batch(("put", {"number": 2, "what": None}), ("break", {"number": 0}))
     assert await numbers(kept) == [1]
+
+
+async def test_a_process_that_freezes_amid_a_batch_holds_no_lock(
+    kept: Database, database_url: str
+) -> None:
+    await kept.execute("put", number=1, what=None)
+    frozen = asyncio.Event()
+
+    async def dial(address: Address) -> tuple[Connection, bool]:
+        link, direct = await connect(address)
+        execute = link.execute
+
+        async def freeze(query: Any, *params: Any) -> Any:
+            if query == query_text("all_kept").encode():
+                frozen.set()
+                await asyncio.Event().wait()
+            return await execute(query, *params)
+
+        link.execute = freeze  # type: ignore[assignment]
+        return link, direct
+
+    other = await Database.open(database_url, dial=dial)
+    async with asyncio.TaskGroup() as tasks:
+        freezing = tasks.create_task(other.batch(("lock_kept", {}), ("all_kept", {})))
+        await frozen.wait()
+        locks = await held_locks(kept)
+        freezing.cancel()
+    assert locks == []
+    await other.close()
+
+
+async def held_locks(kept: Database) -> list[dict[str, Any]]:
+    """What others hold of the table; and its row can be locked."""
+    async with kept.transaction() as transaction:
+        locks = await transaction.fetch_sql(
+            "select from pg_locks where relation = 'kept'::regclass and pid <> pg_backend_pid()"
+        )
+        assert await transaction.fetch("lock_kept") == [{"number": 1}]
+    return locks
 
 
 async def test_a_lock_that_is_not_free_in_time_asks_for_another_try(

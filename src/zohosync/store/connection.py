@@ -3,7 +3,8 @@
 import asyncio
 import re
 import select
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -31,7 +32,7 @@ Connection = psycopg.AsyncConnection[Row]
 
 LET_GO_S = 2.0
 """How long, in real seconds, a cancelled statement may still take until its connection is closed:
-half for telling the server, half for its answer. (psycopg itself waits 10 s.)"""
+half to tell the server, half for its answer. (psycopg itself waits 10 s.)"""
 
 POSTGRES_MIN = 15
 GUARDS = {"lock_timeout": "2s", "idle_in_transaction_session_timeout": "2s"}  # D3
@@ -39,12 +40,11 @@ GUARDS = {"lock_timeout": "2s", "idle_in_transaction_session_timeout": "2s"}  # 
 SESSION = GUARDS | {"default_transaction_isolation": "read committed"}
 PREPARE_AFTER = 2
 """A direct connection prepares a query of ours when it comes the third time."""
-
 REPLAN_AFTER = 500
 """Transactions after which it plans anew: a plan for an empty table reads all of a full one."""
 
-# libpq's own settings; a URL that names one of them wins. Without them a worker whose network
-# vanished would wait for hours. (Startup `options` are refused by transaction poolers.)
+# libpq's own; a URL that names one wins. Without them a worker whose network vanished would wait
+# for hours. (Startup `options` are refused by transaction poolers.)
 LINK_DEFAULTS = {
     "application_name": "zohosync",
     "connect_timeout": "10",
@@ -80,6 +80,28 @@ class _Link(psycopg.AsyncConnection[Row]):
             if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 await self._let_go(gen)
             raise
+
+    @asynccontextmanager
+    async def pipeline(self) -> AsyncIterator[psycopg.AsyncPipeline]:
+        """Statements that leave together with their Sync, from which a server counts idling.
+
+        psycopg sends each as it comes: who froze in between would hold their locks for good.
+        """
+        async with super().pipeline() as pipeline:
+            communicate, queue = pipeline._communicate_gen, pipeline.command_queue  # noqa: SLF001
+
+            def together() -> PQGen[None]:
+                if self.pgconn.pipeline_sync in queue:
+                    while queue:
+                        queue.popleft()()
+                    yield from communicate()
+
+            pipeline._communicate_gen = together  # type: ignore[method-assign]  # noqa: SLF001
+            try:
+                yield pipeline
+            except BaseException:
+                queue.clear()
+                raise
 
     async def _let_go(self, gen: PQGen[Any]) -> None:
         part_s = LET_GO_S / 2
@@ -308,10 +330,8 @@ def failure(error: psycopg.Error, what: str, address: Address) -> DatabaseError:
             sqlstate=state or None,
         )
     step, retryable = "", False
-    if state in _AGAIN:
-        said, step, retryable = _AGAIN[state], "run it again", True
-    elif is_outdated(error):
-        step, retryable = "run it again", True
+    if state in _AGAIN or is_outdated(error):
+        said, step, retryable = _AGAIN.get(state, said), "run it again", True
     elif state in _NOT_MIGRATED:
         step = "if the schema is out of date, run `zohosync migrate`"
     elif state == "42501":
