@@ -80,8 +80,10 @@ class Kind:
     with every update because a PUT demands them; `locked` names, per state in Zoho (`*` = any),
     the fields that may not change; `lines` is the list that a PUT replaces, whose items keep their
     `line_id` and are the same when their `line_identity` is; `link_only` records are found in
-    Zoho, never made. `guide_batch` is the batch of a backfill under the guide's plan, and its pause
-    in seconds.
+    Zoho, never made. `match` are groups of fields by which a row and a record that were made apart
+    are known to be one, strongest first, where the fields of `agree` do not say otherwise;
+    `resemble` are groups that only propose it; `told_by` is how people know one. `guide_batch` is a
+    backfill's batch under the guide's plan, and its pause in seconds.
     """
 
     name: str
@@ -111,6 +113,10 @@ class Kind:
     raises: bool = False
     unique: tuple[str, ...] = ()
     somebody: tuple[tuple[str, ...], ...] = ()
+    match: tuple[tuple[str, ...], ...] = ()
+    resemble: tuple[tuple[str, ...], ...] = ()
+    agree: tuple[str, ...] = ()
+    told_by: tuple[str, ...] = ()
     internal: bool = False
     link_only: bool = False
     new_priority: int = NORMAL
@@ -135,6 +141,8 @@ PRODUCTS = Kind(
     columns=("name", "description", "email_ids", "redirect_url"),
     identity=("name",),
     unique=("name",),
+    match=(("name",),),
+    told_by=("name",),
     always=("name",),
     new_priority=BULK,
 )
@@ -154,6 +162,8 @@ PLANS = Kind(
     ),
     identity=("plan_code",),
     unique=("plan_code",),
+    match=(("plan_code",),),
+    told_by=("plan_code",),
     always=("plan_code", "name", "recurring_price", "interval"),
     locked=MappingProxyType({"*": frozenset({"plan_code", "product_id"})}),
     money=("recurring_price", "setup_fee"),
@@ -174,6 +184,9 @@ CUSTOMERS = Kind(
     ),
     marker="notes",
     somebody=(("email", "display_name"),),
+    match=(("email",),),
+    resemble=(("display_name",),),
+    told_by=("display_name", "email"),
     always=("display_name", "email"),
     new_priority=LIVE,
 )
@@ -218,6 +231,8 @@ SUBSCRIPTIONS = Kind(
     marker="reference_id",
     marker_is_whole=True,
     identity=("reference_id", "customer_id"),
+    match=(("reference_id",), ("customer_id", "plan.plan_code")),
+    told_by=("plan.plan_code", "starts_at"),
     constants=MappingProxyType({"auto_collect": False}),
     always=("customer_id", "plan", "auto_collect"),
     locked=MappingProxyType({"*": frozenset({"customer_id"}), "cancelled": ALL_FIELDS}),
@@ -241,9 +256,7 @@ INVOICES = Kind(
                 "void": "void",
             }
         ),
-        moves=MappingProxyType(
-            {("draft", "open"): "converttoopen", ("open", "void"): "void"},
-        ),
+        moves=MappingProxyType({("draft", "open"): "converttoopen", ("open", "void"): "void"}),
         ended=frozenset({"void"}),
         advice=MappingProxyType({"void": "a void invoice stays void: issue a new one"}),
     ),
@@ -283,16 +296,10 @@ INVOICES = Kind(
         {
             "*": frozenset({"customer_id", "invoice_number"}),
             "open": frozenset(
-                {
-                    "date",
-                    "invoice_items",
-                    "discount",
-                    "adjustment",
-                    "shipping_charge",
-                    "is_inclusive_tax",
-                    "exchange_rate",
-                    "discount_type",
-                }
+                _words(
+                    "date invoice_items discount discount_type adjustment shipping_charge "
+                    "is_inclusive_tax exchange_rate"
+                )
             ),
             "void": ALL_FIELDS,
         }
@@ -303,6 +310,10 @@ INVOICES = Kind(
     raises=True,
     unique=("invoice_number",),
     somebody=(("invoice_number",),),
+    match=(("invoice_number",),),
+    resemble=(("customer_id", "total", "date"),),
+    agree=("customer_id", "total"),
+    told_by=("invoice_number", "date"),
 )
 PAYMENTS = Kind(
     name="payments",
@@ -337,6 +348,8 @@ PAYMENTS = Kind(
     dates=("date",),
     unique=("reference_number",),
     somebody=(("reference_number", "amount"),),
+    match=(("reference_number", "amount"),),
+    told_by=("reference_number", "amount"),
 )
 ITEMS = Kind(
     name="items",

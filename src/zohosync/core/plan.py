@@ -1,7 +1,7 @@
 """The step that brings a record nearer to what is wanted of it, decided before anything is sent."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -21,6 +21,7 @@ from zohosync.core.records import (
     Status,
     differing,
     place,
+    same,
     without_nothing,
 )
 
@@ -173,12 +174,13 @@ def plan(
         return Skip(f"{desired.state} before it ever was in Zoho")
     if desired.faults:
         return Fail(desired.faults[0])
-    blocked = _blocked(kind, desired, claim, parents)
+    bare = _bare(desired, claim)
+    blocked = _blocked(kind, desired, claim, parents, bare.keys())
     if blocked is not None:
         return blocked
-    wanted = resolve(desired, parents)
+    wanted = {**resolve(desired, parents), **bare}
     if not claim.zoho_id:
-        return _appear(kind, desired, wanted, parents, policy)
+        return _appear(desired, wanted, claim, parents, policy)
     if desired.raised_by == "zoho":
         return Nothing()
     return _converge(kind, desired, wanted, claim)
@@ -205,10 +207,28 @@ def _verify(kind: Kind, claim: Claim) -> Find:
     return Find(Purpose.VERIFY, intent.payload, intent.total, zoho_id, state=state)
 
 
+def _bare(desired: Desired, claim: Claim) -> Payload:
+    """Lists that are as they were when the record was linked, before their parents' ids were known.
+
+    They need none: nothing of them is sent.
+    """
+    known = claim.payload if claim.zoho_id and claim.payload else {}
+    tops = {str(slot.path[0]) for slot in desired.slots if len(slot.path) > 1}
+    return {
+        top: known[top]
+        for top in tops
+        if isinstance(known.get(top), list) and same(desired.payload.get(top), known[top])
+    }
+
+
 def _blocked(
-    kind: Kind, desired: Desired, claim: Claim, parents: Mapping[Ref, ParentView]
+    kind: Kind,
+    desired: Desired,
+    claim: Claim,
+    parents: Mapping[Ref, ParentView],
+    bare: Collection[str],
 ) -> Wait | None:
-    """The first parent that is not as the operation needs it.
+    """The first parent that is not as the operation needs it; none is needed for what is `bare`.
 
     What is only to be found in Zoho needs no ids for its lists; what is linked already needs its
     parents' ids, and not their states any more; what is to end needs no parent.
@@ -217,7 +237,7 @@ def _blocked(
         return None
     found_only = desired.raised_by == "zoho" or kind.link_only
     for slot in desired.slots:
-        if found_only and len(slot.path) > 1:
+        if len(slot.path) > 1 and (found_only or slot.path[0] in bare):
             continue
         wait = _waits_on(slot, parents.get(slot.parent), linked=claim.zoho_id is not None)
         if wait is not None:
@@ -237,8 +257,13 @@ def _waits_on(slot: Slot, parent: ParentView | None, *, linked: bool) -> Wait | 
 
 
 def _appear(
-    kind: Kind, desired: Desired, wanted: Payload, parents: Mapping[Ref, ParentView], policy: Policy
+    desired: Desired,
+    wanted: Payload,
+    claim: Claim,
+    parents: Mapping[Ref, ParentView],
+    policy: Policy,
 ) -> Step:
+    kind = KINDS[desired.ref.kind]
     if desired.seed_id and policy.live:
         return Find(Purpose.SEED, wanted, desired.total, desired.seed_id)
     if desired.raised_by == "zoho" or kind.link_only:
@@ -247,6 +272,10 @@ def _appear(
         hint = next((str(found) for found in hints if found), None)
         named = tuple(dict.fromkeys(slot.parent for slot in desired.slots))
         return Find(Purpose.LINK, wanted, desired.total, hint=hint, parents=named)
+    if claim.rivals:
+        named_ids = ", ".join(claim.rivals)
+        text = f"it may be in Zoho already ({named_ids}): nothing is made before that is settled"
+        return Fail(_invalid(f"{text} (`zohosync compare --link`, or `zohosync settle`)", None))
     more = desired.state != kind.states.initial
     named = tuple(dict.fromkeys(slot.parent for slot in desired.slots if slot.path))
     return Create(without_nothing(wanted), wanted, desired.total, more, named)

@@ -127,7 +127,10 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A record under our lease, as it was when claimed (before its row was read)."""
+    """A record under our lease, as it was when claimed (before its row was read).
+
+    `rivals` are records in Zoho that it may be: while it is none of them for sure, none is made.
+    """
 
     org_id: str
     ref: Ref
@@ -145,6 +148,7 @@ class Claim:
     gone_identity: Payload | None = None
     check: bool = False
     hints: Mapping[str, Any] = field(default_factory=dict)
+    rivals: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +237,16 @@ def place(payload: Payload, path: tuple[str | int, ...], value: Any) -> None:
     for step in path[:-1]:
         target = target[step] if isinstance(step, int) else target.setdefault(step, {})
     target[path[-1]] = value
+
+
+def at(payload: Any, path: tuple[str | int, ...]) -> Any:
+    """The value at a path of a payload, None where there is none."""
+    for part in path:
+        try:
+            payload = payload[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return payload
 
 
 def without_nothing(payload: Payload) -> Payload:

@@ -361,6 +361,7 @@ def claim_of(org_id: str, row: Mapping[str, Any]) -> Claim:
         gone_identity=row["identity"] if row["gone"] else None,
         check=row["to_check"],
         hints=row["hints"] or {},
+        rivals=tuple(row["rivals"]),
     )
 
 

@@ -12,7 +12,7 @@ import httpx2
 
 from zohosync.clock import Clock
 from zohosync.core.plan import Create, Find, Purpose, Transition, Update
-from zohosync.core.records import UPKEEP, Candidate, Claim
+from zohosync.core.records import UPKEEP, Candidate, Claim, at
 from zohosync.core.replies import (
     Closed,
     Found,
@@ -56,7 +56,6 @@ from zohosync.zoho.wire import (
     LookUp,
     Request,
     Wire,
-    at,
     fits,
     list_request,
     query_of,
@@ -172,15 +171,16 @@ class Remote:
         lane: int = UPKEEP,
         claim: Claim | None = None,
         left: Left | None = None,
+        first: int = 1,
     ) -> AsyncGenerator[Reply]:
-        """The pages of a list as Found, in order; a reply of another type is the last.
+        """The pages of a list as Found, from the `first` on; a reply of another type is the last.
 
         Only the last page may be `complete`: the list was then read to its end. `left` is called
         as each of them leaves. Raises GateClosedError.
         """
         wire = WIRES[kind]
         intact = True
-        for number in range(1, PAGES_MAX + 1):
+        for number in range(first, PAGES_MAX + 1):
             request = list_request(wire, query or {}, number)
             read = partial(read_page, wire)
             heard = await self._call(request, read, lane=lane, claim=claim, left=left)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import simplejson
 
 from zohosync.core.plan import Create, Purpose, Transition, Update
-from zohosync.core.records import Payload, canonical, same
+from zohosync.core.records import Payload, at, canonical, same
 
 PER_PAGE = 200
 """Rows of a page: the default and the most (documented)."""
@@ -32,11 +32,15 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Through:
-    """The record stands in a list inside another record: whose id is `at` in what is expected."""
+    """The record stands in a list inside another record: whose id is `at` in what is expected.
+
+    There is no list of such records. `share` is what each takes of the other, beside that id.
+    """
 
     kind: str
     at: tuple[str | int, ...]
     within: str
+    share: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,8 @@ class Wire:
     """How one kind is said to Zoho.
 
     `spellings` maps the dotted names of replies to the names that we write; a reply that has
-    ours keeps it. `texts` are numbers that Zoho takes and gives as strings.
+    ours keeps it. `by_name` are fields that a list tells by the name of what they mean: the field,
+    the kind, and where its name stands. `texts` are numbers that Zoho takes and gives as strings.
     """
 
     kind: str
@@ -73,6 +78,7 @@ class Wire:
     link: LookUp | None = None
     plural: str = ""
     spellings: Mapping[str, str] = field(default_factory=dict)
+    by_name: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     texts: frozenset[str] = frozenset()
     create_query: Mapping[str, str] = field(default_factory=dict)
     moves: Mapping[str, Move] = field(default_factory=dict)
@@ -110,6 +116,7 @@ _WIRES = (
                 fixed={"filter_by": "SubscriptionStatus.All"},
                 needs=("customer_id", "child_invoice_id")),
          spellings={"customer.customer_id": "customer_id"},
+         by_name={"plan.plan_code": ("plans", "plan_name")},
          moves={"cancel": Move("cancel", {"cancel_at_end": "false"}),
                 "cancel_at_end": Move("cancel", {"cancel_at_end": "true"})}),
     Wire("invoices", "invoices", "invoice", "invoice_id",
@@ -125,7 +132,8 @@ _WIRES = (
          moves={"converttoopen": Move("converttoopen"), "void": Move("void")}),
     Wire("payments", "payments", "payment", "payment_id",
          LookUp(narrow=("reference_number",), needs=("customer_id", "description"),
-                through=Through("invoices", ("invoices", 0, "invoice_id"), "payments"))),
+                through=Through("invoices", ("invoices", 0, "invoice_id"), "payments",
+                                "amount_applied"))),
 )  # fmt: skip
 
 WIRES: Mapping[str, Wire] = MappingProxyType({wire.kind: wire for wire in _WIRES})
@@ -226,16 +234,6 @@ def query_of(look: LookUp, expected: Payload) -> dict[str, str]:
 def fits(look: LookUp, expected: Payload, fields: Payload) -> bool:
     """Whether a row is one of those that the look-up is about, on our side, letter case aside."""
     return all(_alike(expected.get(name), fields.get(name)) for name in look.narrow)
-
-
-def at(payload: Any, path: tuple[str | int, ...]) -> Any:
-    """The value at a path of a payload, None where there is none."""
-    for part in path:
-        try:
-            payload = payload[part]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return payload
 
 
 def encode(wire: Wire, payload: Payload) -> bytes:

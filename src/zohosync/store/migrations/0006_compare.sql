@@ -12,6 +12,8 @@ create table zohosync.comparisons (
   page        integer not null default 0,      -- the last page read of this pass
   torn        boolean not null default false,  -- rows moved between the pages of this pass
   calls       integer not null default 0,
+  busy_by     text,                            -- who reads it now, until when nobody else does
+  busy_until  timestamptz,
   counts      jsonb not null default '{}'      -- how many rows of each sort
 );
 create index comparisons_newest on zohosync.comparisons (org_id, kind, comparison_id desc);
@@ -43,7 +45,9 @@ create table zohosync.compared (
   sure          boolean not null default false,
   candidates    text[] not null default '{}',
   reason        text,
-  differences   jsonb not null default '{}',   -- field: {"here": …, "there": …}
+  differences   jsonb not null default '{}',   -- field: [here, there]
+  equal_fields  text[] not null default '{}',
+  remote_state  text,
   label         text                           -- how a person knows the row: e-mail, number …
 );
 create index compared_key on zohosync.compared (org_id, kind, key);

@@ -1,0 +1,169 @@
+"""A row and its record as a verdict keeps them: what differs, what is equal, what a link takes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from zohosync.core.compare import Sort, Verdict, compared, differences, name_of, news
+from zohosync.core.covered import Share
+from zohosync.core.kinds import KINDS, Kind
+from zohosync.core.mapping import identity_of
+from zohosync.core.records import Desired, Payload, at, canonical, fingerprint, place, same
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a row's record before its row is read; `busy`: nobody else may touch it."""
+
+    version: int
+    status: str
+    zoho_id: str | None
+    payload: Payload | None
+    accepted: Payload
+    on_its_way: bool
+    busy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row with its parents' ids in `wanted`, and its record."""
+
+    desired: Desired
+    wanted: Payload
+    record: Known | None
+
+
+def linked_row(row: Row, zoho_id: str, there: Payload, now: datetime) -> dict[str, Any]:
+    """What a record keeps when its row is linked to a record in Zoho that was seen as `there`."""
+    kind, record = KINDS[row.desired.ref.kind], row.record
+    baseline = _without_unknown_ids(row)
+    apart = differences(kind, row.wanted, None, there)
+    equal = [name for name in compared(kind, row.wanted, there) if name not in apart]
+    return {
+        "key": row.desired.ref.key,
+        "zoho_id": zoho_id,
+        "version": record.version if record else 1,
+        "payload": baseline,
+        "fingerprint": fingerprint(baseline),
+        "remote_state": kind.states.of(there.get("status")),
+        "identity": identity_of(row.desired),
+        "accepted": {name: pair[1] for name, pair in apart.items()},
+        "proof": dict.fromkeys(equal, now.isoformat()),
+    }
+
+
+def _without_unknown_ids(row: Row) -> Payload:
+    """The payload; a list whose parents are not all known in Zoho (taxes, items) is without ids."""
+    bare = {str(slot.path[0]) for slot in row.desired.slots
+            if len(slot.path) > 1 and not at(row.wanted, slot.path)}  # fmt: skip
+    return {**row.wanted, **{top: row.desired.payload[top] for top in bare}}
+
+
+def row_verdict(kind: Kind, row: Row, verdict: Verdict, there: Payload | None) -> dict[str, Any]:
+    """A row's verdict as the columns that it is kept in; `there` as Zoho's list shows it."""
+    told = plain(verdict)
+    told["label"] = label(kind, {**row.wanted, "total": row.desired.total})
+    if row.desired.faults and not told["linked"]:
+        told.update(sure=False, reason=f"its row is wrong: {row.desired.faults[0].message}")
+    if there is not None:
+        differ(kind, row, told, there)
+    return told
+
+
+def differ(kind: Kind, row: Row, told: dict[str, Any], there: Payload) -> None:
+    """Put what differs, and what is equal, into a row's verdict."""
+    record = row.record
+    told["remote_state"] = kind.states.of(there.get("status"))
+    if told["linked"] and record is not None and record.on_its_way:
+        told["reason"] = told["reason"] or f"a change is on its way ({record.status})"
+        return
+    differing = differences(kind, row.wanted, row.desired.state, there)
+    total = row.desired.total
+    if total is not None and "total" in there and not same(total, there["total"]):
+        differing["total"] = (total, there["total"])
+    told["equal_fields"] = [
+        name for name in compared(kind, row.wanted, there)
+        if not any(each.partition(".")[0] == name for each in differing)
+    ]  # fmt: skip
+    if told["linked"] and record is not None:
+        fresh = news(
+            differing, accepted=record.accepted, wanted=row.wanted, baseline=record.payload
+        )
+        if len(fresh) < len(differing) and not fresh:
+            told["reason"] = f"{len(differing)} fields differ since it was linked, as accepted"
+    else:
+        fresh = differing
+    told["differences"] = {
+        name: [_shown(value) for value in pair] for name, pair in differing.items()
+    }
+    if fresh and told["sort"] != Sort.DOUBLE:
+        told["sort"] = str(Sort.DIFFERS)
+
+
+def _shown(value: Any) -> Any:
+    try:
+        return canonical(value)
+    except TypeError:
+        return str(value)
+
+
+def plain(verdict: Verdict, reason: str | None = None) -> dict[str, Any]:
+    """A verdict as the columns that it is kept in."""
+    linked = verdict.sort is Sort.LINKED or (
+        verdict.zoho_id is not None
+        and verdict.key is not None
+        and verdict.sort in (Sort.ONLY_HERE, Sort.DIFFERS)
+    )
+    return {
+        "key": verdict.key,
+        "zoho_id": verdict.zoho_id,
+        "sort": str(verdict.sort),
+        "linked": linked or (reason is not None and verdict.zoho_id is not None),
+        "sure": verdict.zoho_id is not None and verdict.key is not None,
+        "candidates": list(verdict.candidates),
+        "reason": verdict.reason or reason,
+        "differences": {},
+        "equal_fields": [],
+        "remote_state": None,
+        "label": None,
+    }
+
+
+def held(row: Mapping[str, Any]) -> str:
+    """Why nothing is made for a row that is not linked and may be in Zoho."""
+    what = f"it is {row['zoho_id']} in Zoho" if row["zoho_id"] else "it may be in Zoho already"
+    return f"{what}: {row['reason'] or row['sort']}"
+
+
+def label(kind: Kind, fields: Mapping[str, Any]) -> str:
+    """How people know a row or a record."""
+    told = (name_of(fields, (name,)) for name in kind.told_by)
+    return " ".join(str(value[0]) for value in told if value)
+
+
+def named(
+    fields: Payload, by_name: Mapping[str, tuple[str, str]], ids: Mapping[str, Mapping[Any, str]]
+) -> Payload:
+    """A listed record, with the ids of what its list tells by name."""
+    for path, (other, told) in by_name.items():
+        zoho_id = ids.get(other, {}).get(name_of(fields, (told,)))
+        if zoho_id is not None and name_of(fields, (path,)) is None:
+            place(fields, tuple(path.split(".")), zoho_id)
+    return fields
+
+
+def shares(
+    wanted: Payload, at: tuple[str | int, ...], share: str, desired: Desired
+) -> tuple[Share, ...]:
+    """What a row takes of the records that its list of them names."""
+    parents = {slot.path: slot.parent for slot in desired.slots}
+    found = []
+    for position, item in enumerate(wanted.get(str(at[0])) or ()):
+        path = (at[0], position, *at[2:])
+        amount = item.get(share)
+        if path in parents and amount is not None:
+            zoho_id = item.get(str(at[-1]))
+            found.append(Share(str(parents[path]), zoho_id, Decimal(str(amount))))
+    return tuple(found)

@@ -1,0 +1,362 @@
+"""The pass that holds the rows here against Zoho's lists, and links what is one; it writes nothing.
+
+Theory of operation. A list comes in pages of 200 with no order that anybody promises. New records
+come in at its head, so that rows come twice, which harms nobody; one that is deleted makes a row
+slip from a page that is still to come to one that was read, and it is never seen. So a list of more
+than one page is read twice where a row would be made for lack of a record, or where its pages were
+out of order; what either reading saw was there.
+"""
+
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+from zohosync.clock import Clock
+from zohosync.core.compare import (
+    Here,
+    Sort,
+    There,
+    Verdict,
+    here_of,
+    name_of,
+    shifted,
+    sort_out,
+    there_of,
+)
+from zohosync.core.covered import Covering, covered_of, sort_covering
+from zohosync.core.kinds import KINDS, Kind
+from zohosync.core.pairs import Row, held, label, linked_row, named, plain, row_verdict, shares
+from zohosync.core.plan import resolve
+from zohosync.core.records import (
+    UPKEEP,
+    Candidate,
+    Desired,
+    ParentView,
+    Ref,
+    canonical,
+)
+from zohosync.core.replies import Found, Unavailable, Unreachable
+from zohosync.engine.passes import batches
+from zohosync.errors import LeaseLostError, MappingError, RemoteError
+from zohosync.store.comparisons import BATCH, Comparisons, Reading
+from zohosync.store.source import Source
+from zohosync.zoho.answers import said
+from zohosync.zoho.client import GateClosedError, Remote
+from zohosync.zoho.wire import WIRES
+
+PASSES_MAX = 2
+TRIES = 4
+PAUSE_S = 5.0
+CLOSED_MAX_S = 90.0
+"""How long a closing is waited for; a longer one is told, and the reading goes on another time."""
+
+Tell = Callable[[str, str, int], None]
+"""Told of a kind, what is done with it (`read`, `sorted`), and of how many."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What comparing a kind came to."""
+
+    kind: str
+    comparison_id: int
+    counts: dict[str, int] = field(default_factory=dict)
+    calls: int = 0
+    linked: int = 0
+    seen: int = 0
+
+
+class Comparer:
+    """Compares the kinds of one organisation, parents first."""
+
+    def __init__(
+        self,
+        *,
+        remote: Remote,
+        source: Source,
+        comparisons: Comparisons,
+        clock: Clock,
+        live: bool,
+        tell: Tell,
+    ) -> None:
+        """`live`: the mapping's own zoho_id counts."""
+        self._remote = remote
+        self._source = source
+        self._store = comparisons
+        self._clock = clock
+        self._live = live
+        self._tell = tell
+
+    async def compare(self, kind: str) -> Outcome:
+        """Read the kind's list to its end, sort every row, keep the verdicts.
+
+        What may be one of the rows here is held: nothing is made for it. Raises RemoteError (it
+        goes on where it was), MappingError (a key twice), LeaseLostError (somebody else reads it).
+        """
+        reading = await self._store.begin(kind)
+        if reading is None:
+            raise LeaseLostError(
+                f"Somebody else compares {kind} now: wait for it, or try again in two minutes"
+            )
+        if WIRES[kind].verify.through is not None:
+            return await self._compare_covering(reading)
+        while True:
+            await self._read(reading)
+            theres = await self._theres(reading)
+            verdicts = sort_out(KINDS[kind], await self._heres(kind), theres)
+            lacking = reading.page > 1 and any(
+                verdict.sort is Sort.ONLY_HERE for verdict in verdicts
+            )
+            if not (reading.torn or lacking) or reading.at >= PASSES_MAX:
+                break
+            await self._store.again(reading)
+        if reading.torn:
+            await self._store.drop(reading)
+            raise RemoteError(
+                f"The list of {kind} changed its order while it was read, twice: it is not known "
+                "to be whole",
+                next_step=f"compare {kind} again when fewer changes are made in Zoho",
+            )
+        return await self._keep(reading, verdicts, len(theres))
+
+    async def _read(self, reading: Reading) -> None:
+        """The list's pages, from where the reading stands to the end."""
+        wire = WIRES[reading.kind]
+        tries = 0
+        while True:
+            pages = self._remote.pages(
+                reading.kind, wire.verify.fixed, lane=UPKEEP, first=reading.page + 1
+            )
+            reply = whole = None
+            try:
+                async with aclosing(pages) as found:
+                    async for reply in found:
+                        if not isinstance(reply, Found):
+                            break
+                        await self._take(reading, list(reply.candidates))
+                        whole, tries = reply.complete, 0
+            except GateClosedError as closed:
+                if closed.retry_in_s > CLOSED_MAX_S:
+                    raise self._broken(reading, closed.reason) from None
+                await self._clock.sleep(closed.retry_in_s)
+                continue
+            if isinstance(reply, Unavailable | Unreachable) and tries < TRIES:
+                tries += 1
+                await self._clock.sleep(PAUSE_S * 2.0**tries)
+                continue
+            if not isinstance(reply, Found):
+                raise self._broken(reading, said(reply) if reply else "there was no page")
+            if not whole:
+                raise self._broken(reading, "Zoho does not say whether it is whole")
+            return
+
+    async def _take(self, reading: Reading, rows: list[Candidate]) -> None:
+        ids = [row.zoho_id for row in rows]
+        page = reading.page + 1
+        again = await self._store.seen_again(reading, page, ids) if page > 1 else []
+        torn = False
+        if again:
+            torn = not shifted(await self._store.page_ids(reading), ids, again)
+        fresh = [row for row in rows if row.zoho_id not in set(again)]
+        await self._store.save_page(reading, page, fresh, torn=torn)
+        self._tell(reading.kind, "read", page)
+
+    def _broken(self, reading: Reading, why: str) -> RemoteError:
+        return RemoteError(
+            f"The list of {reading.kind} was read to page {reading.page} only: {why}",
+            next_step=f"zohosync compare {reading.kind} goes on there",
+        )
+
+    async def _theres(self, reading: Reading) -> list[There]:
+        kind = KINDS[reading.kind]
+        names = await self._names(kind)
+        found: list[There] = []
+        async with aclosing(self._store.seen(kind.name, reading.comparison_id)) as seen:
+            async for rows in seen:
+                found += [
+                    there_of(kind, row.zoho_id, named(row.fields, WIRES[kind.name].by_name, names))
+                    for row in rows
+                ]
+        return found
+
+    async def _names(self, kind: Kind) -> dict[str, dict[Any, str]]:
+        """Zoho ids by name, of those kinds whose names this kind's list tells instead of ids."""
+        found: dict[str, dict[Any, str]] = {}
+        newest = await self._store.newest() if WIRES[kind.name].by_name else {}
+        for other, _ in WIRES[kind.name].by_name.values():
+            ids, twice = dict[Any, str](), set[Any]()
+            if other in newest:
+                seen = self._store.seen(other, newest[other]["comparison_id"])
+                async with aclosing(seen) as parts:
+                    async for rows in parts:
+                        for row in rows:
+                            name = name_of(row.fields, ("name",))
+                            twice |= {name} & ids.keys()
+                            ids[name] = row.zoho_id
+            found[other] = {name: each for name, each in ids.items() if name not in twice}
+        return found
+
+    async def _heres(self, kind: str) -> list[Here]:
+        """Every row of the mapping, and every linked record whose row is not there any more."""
+        linked, found, keys = await self._store.linked(kind), list[Here](), Counter[str]()
+        async with aclosing(self.rows(kind)) as parts:
+            async for rows in parts:
+                for row in rows:
+                    keys[row.desired.ref.key] += 1
+                    zoho_id = row.record.zoho_id if row.record else None
+                    found.append(
+                        here_of(
+                            KINDS[kind], row.desired, row.wanted, linked=zoho_id, live=self._live
+                        )
+                    )
+                self._tell(kind, "sorted", len(found))
+        twice = [key for key, count in keys.items() if count > 1]
+        if twice:
+            raise MappingError(
+                f"It returns key {twice[0]} {keys[twice[0]]} times ({len(twice):,} keys more than "
+                "once)",
+                place=f"mapping/{kind}.sql",
+                next_step="let it return each key once, then compare again",
+            )
+        nobody = (None,) * len(KINDS[kind].match), (None,) * len(KINDS[kind].resemble)
+        gone = {key: each for key, each in linked.items() if key not in keys}
+        return found + [Here(key, *nobody, linked=each) for key, each in gone.items()]
+
+    async def rows(self, kind: str) -> AsyncGenerator[list[Row], None]:
+        """The rows of a mapping in batches, with their parents' ids, and their records first."""
+        async with aclosing(batches(self._source, kind)) as parts:
+            async for raw in parts:
+                wanted = [self._source.as_desired(kind, row) for row in raw]
+                yield await self._joined(kind, wanted)
+
+    async def _joined(self, kind: str, wanted: list[Desired]) -> list[Row]:
+        records = await self._store.links_of(kind, [each.ref.key for each in wanted])
+        refs = {slot.parent for each in wanted for slot in each.slots}
+        ids = await self._store.ids_of(refs)
+        views = {ref: ParentView(ref, ids.get(ref)) for ref in refs}
+        return [Row(each, resolve(each, views), records.get(each.ref.key)) for each in wanted]
+
+    async def _keep(self, reading: Reading, verdicts: list[Verdict], seen: int) -> Outcome:
+        """Keep the verdicts with what differs, hold what is in doubt, note what was seen equal."""
+        kind = KINDS[reading.kind]
+        await self._store.clear(reading)
+        by_key = {verdict.key: verdict for verdict in verdicts if verdict.key is not None}
+        counts: Counter[str] = Counter()
+        async with aclosing(self.rows(kind.name)) as parts:
+            async for rows in parts:
+                pairs = [(row, by_key.pop(row.desired.ref.key, None)) for row in rows]
+                told = await self._told(kind, [(row, each) for row, each in pairs if each])
+                counts.update(each["sort"] for each in told)
+                await self._save(reading, told)
+        rest = [plain(each, "its row is not in the mapping any more") for each in by_key.values()]
+        rest += [plain(each) for each in verdicts if each.key is None]
+        names = await self._store.seen_of(kind.name, [row["zoho_id"] for row in rest])
+        for row in rest:
+            row["label"] = row["label"] or label(kind, names.get(row["zoho_id"], {}))
+        counts.update(row["sort"] for row in rest)
+        await self._save(reading, rest)
+        await self._store.finish(reading, counts)
+        return Outcome(
+            kind.name, reading.comparison_id, dict(counts), reading.calls, 0, seen
+        )  # fmt: skip
+
+    async def _save(self, reading: Reading, told: list[dict[str, Any]]) -> None:
+        await self._store.save(reading, told)
+        doubtful = [
+            {
+                "key": row["key"],
+                "rivals": [row["zoho_id"]] if row["zoho_id"] else row["candidates"],
+                "reason": held(row),
+            }
+            for row in told
+            if row["key"] and not row["linked"] and (row["zoho_id"] or row["candidates"])
+        ]
+        await self._store.hold(reading.kind, doubtful)
+        at = reading.started_at.isoformat()
+        proofs = [
+            {
+                "key": row["key"],
+                "zoho_id": row["zoho_id"],
+                "proof": dict.fromkeys(row["equal_fields"], at),
+            }
+            for row in told
+            if row["key"] and row["linked"] and row["equal_fields"]
+        ]
+        await self._store.prove(reading.kind, proofs)
+
+    async def _told(self, kind: Kind, pairs: list[tuple[Row, Verdict]]) -> list[dict[str, Any]]:
+        names = await self._names(kind)
+        ids = [verdict.zoho_id for _, verdict in pairs if verdict.zoho_id]
+        seen = await self._store.seen_of(kind.name, ids)
+        found = []
+        for row, verdict in pairs:
+            there = seen.get(verdict.zoho_id or "")
+            if there is not None:
+                there = named(there, WIRES[kind.name].by_name, names)
+            found.append(row_verdict(kind, row, verdict, there))
+        return found
+
+    async def _compare_covering(self, reading: Reading) -> Outcome:
+        """A kind without a list, by what the list of its outer kind says."""
+        kind, through = KINDS[reading.kind], WIRES[reading.kind].verify.through
+        assert through is not None
+        rows: list[tuple[Covering, str]] = []
+        async with aclosing(self.rows(kind.name)) as parts:
+            async for batch in parts:
+                for row in batch:
+                    linked = row.record.zoho_id if row.record else None
+                    taken = shares(row.wanted, through.at, through.share, row.desired)
+                    covering = Covering(row.desired.ref.key, linked, taken)
+                    rows.append((covering, label(kind, row.wanted)))
+                self._tell(kind.name, "sorted", len(rows))
+        ids = {share.zoho_id for row, _ in rows for share in row.shares if share.zoho_id}
+        covered: dict[str, Decimal] = {}
+        for part in _parts(sorted(ids), BATCH):
+            seen = await self._store.seen_of(through.kind, part)
+            covered |= {each: covered_of(fields) for each, fields in seen.items()}
+        await self._store.clear(reading)
+        counts: Counter[str] = Counter()
+        told = []
+        sorted_rows = sort_covering([row for row, _ in rows], covered)
+        for (verdict, pair), (_, name) in zip(sorted_rows, rows, strict=True):
+            row_told = {**plain(verdict), "label": name}
+            if pair:
+                row_told["differences"] = {"paid": [canonical(value) for value in pair]}
+            counts[row_told["sort"]] += 1
+            told.append(row_told)
+        for part in _parts(told, BATCH):
+            await self._save(reading, part)
+        await self._store.finish(reading, counts)
+        return Outcome(kind.name, reading.comparison_id, dict(counts), 0, 0, 0)
+
+    async def link(self, kind: str, comparison_id: int, pairs: Mapping[str, str]) -> list[str]:
+        """Link these rows (key → Zoho id) with their present payload as the baseline.
+
+        Returns the keys that are linked now. A row that is wrong or gone by now is not.
+        """
+        done: list[str] = []
+        for part in _parts(sorted(pairs), BATCH // 2):
+            records = await self._store.links_of(kind, part)  # before the rows are read
+            wanted = await self._source.desired(Ref(kind, key) for key in part)
+            there = await self._store.seen_of(kind, [pairs[key] for key in part])
+            sound = [each for each in wanted.values() if each and not each.faults]
+            joined = await self._joined(kind, sound)
+            rows = [
+                linked_row(
+                    replace(row, record=records.get(row.desired.ref.key)),
+                    pairs[row.desired.ref.key],
+                    there.get(pairs[row.desired.ref.key], {}),
+                    self._clock.now(),
+                )
+                for row in joined
+            ]
+            done += await self._store.link(kind, comparison_id, rows)
+            self._tell(kind, "linked", len(done))
+        return done
+
+
+def _parts(items: list[Any], size: int) -> list[list[Any]]:
+    return [items[first : first + size] for first in range(0, len(items), size)]

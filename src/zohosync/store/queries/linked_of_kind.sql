@@ -1,0 +1,5 @@
+-- Promise: every linked record of a kind.
+-- Locks: none.
+-- Index: records_one_per_zoho_id.
+select key, zoho_id from zohosync.records
+ where org_id = %(org_id)s and kind = %(kind)s and zoho_id is not null

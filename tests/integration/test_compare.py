@@ -1,0 +1,211 @@
+"""Comparing with what Zoho holds already: what is one is linked, what is in doubt is left alone."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from zohosync.clock import Chance, Clock
+from zohosync.core.compare import Sort
+from zohosync.engine.comparing import Comparer, Outcome
+from zohosync.sandbox import Sandbox, SandboxLimits
+from zohosync.store.comparisons import Comparisons
+from zohosync.store.database import Database
+from zohosync.testing.virtual import VirtualClock, run
+from zohosync.testing.world import World, WorldSettings, world
+
+SCHEMA = """
+create table people (id text primary key, name text, email text, phone text);
+create table services (id int primary key, person text, plan int default 1);
+create table bills (
+  id int primary key, person text, number text, total numeric, day date, note text);
+create table paid (id int primary key, bill int, amount numeric);
+"""
+MAPPING = {
+    "products": "select 1 as key, 'Access' as name",
+    "plans": "select 1 as key, 1 as product_key, 'fibre' as plan_code, 'Fibre' as name, "
+    "100 as recurring_price, 1 as interval, 'months' as interval_unit",
+    "customers": "select p.id as key, p.name as display_name, p.email, p.phone from people p",
+    "subscriptions": "select s.id as key, s.person as customer_key, s.plan as plan_key, "
+    "1 as \"plan.quantity\", date '2026-11-01' as starts_at from services s",
+    "invoices": "select b.id as key, b.person as customer_key, b.number as invoice_number, "
+    "'open' as state, b.day as date, b.day as due_date, b.total, b.note as notes, "
+    "jsonb_build_array(jsonb_build_object('name', 'Goods', 'price', b.total, 'quantity', 1)) "
+    "as invoice_items from bills b",
+    "payments": "select p.id as key, b.person as customer_key, p.amount, b.day as date, "
+    "'cash' as payment_mode, 'P-' || p.id as reference_number, "
+    "jsonb_build_array(jsonb_build_object('invoice_key', b.id, 'amount_applied', p.amount)) "
+    "as invoices from paid p join bills b on b.id = p.bill",
+}
+
+
+@dataclass(slots=True)
+class Scene:
+    """The parts that a story touches."""
+
+    world: World
+    sandbox: Sandbox
+    comparer: Comparer
+    store: Comparisons
+    clock: Clock
+    calls: Counter[str] = field(default_factory=Counter)
+
+    async def sql(self, *texts: str) -> None:
+        async with self.world.database.transaction() as transaction:
+            for text in texts:
+                await transaction.execute_sql(text)
+
+    async def rows(self, text: str) -> list[dict[str, Any]]:
+        async with self.world.database.transaction() as transaction:
+            return await transaction.fetch_sql(text)
+
+    async def compare(self, *kinds: str, link: bool = False) -> dict[str, Outcome]:
+        """Compare these kinds through the gate, and link what is sure if asked."""
+        found = {}
+        async with running(self.world):
+            for kind in kinds or tuple(MAPPING):
+                found[kind] = await self.comparer.compare(kind)
+                if link:
+                    await self.link(kind, found[kind].comparison_id)
+        return found
+
+    async def link(self, kind: str, comparison_id: int) -> list[str]:
+        pairs = {}
+        async for rows in self.store.verdicts(comparison_id):
+            pairs |= {
+                row["key"]: row["zoho_id"] for row in rows if row["sure"] and not row["linked"]
+            }
+        return await self.comparer.link(kind, comparison_id, pairs)
+
+    async def sorts(self, kind: str) -> dict[str, tuple[str, str | None]]:
+        """How each row was sorted, and its Zoho id; what is only there by its label."""
+        newest = (await self.store.newest())[kind]
+        found = {}
+        async for rows in self.store.verdicts(newest["comparison_id"]):
+            found |= {row["key"] or row["label"]: (row["sort"], row["zoho_id"]) for row in rows}
+        return found
+
+    async def work(self) -> None:
+        await self.world.service.run_until_idle(asyncio.Event(), poll_s=20.0)
+
+
+@asynccontextmanager
+async def running(joined: World) -> AsyncIterator[None]:
+    """The gate lets calls leave meanwhile."""
+    async with asyncio.TaskGroup() as tasks:
+        gate = tasks.create_task(joined.gate.run())
+        try:
+            yield
+        finally:
+            gate.cancel()
+
+
+@asynccontextmanager
+async def closing(database: Database) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await database.close()
+
+
+def story(url: str, tell: Callable[[Scene], Awaitable[None]], **sandbox_options: Any) -> Sandbox:
+    """Run a story in virtual time; returns the sandbox for a last look."""
+
+    async def main() -> Sandbox:
+        clock = VirtualClock()
+        sandbox = Sandbox(
+            clock=clock, chance=Chance(7), limits=SandboxLimits.lifted(), **sandbox_options
+        )
+        database = await Database.open(url, now=clock.now)
+        async with database.transaction() as transaction:
+            await transaction.execute_sql(SCHEMA)
+        settings = WorldSettings(pace=30.0).working(
+            debounce_s=0.0, lease_s=120.0, heartbeat_s=30.0, poll_s=5.0
+        )
+        async with (
+            closing(database),
+            world(database, MAPPING, sandbox, clock=clock, settings=settings) as joined,
+        ):
+            store = Comparisons(database, sandbox.organization_id, "test")
+            comparer = Comparer(
+                remote=joined.remote, source=joined.source, comparisons=store, clock=clock,
+                live=False, tell=lambda kind, what, count: None,
+            )  # fmt: skip
+            await tell(Scene(joined, sandbox, comparer, store, clock))
+        return sandbox
+
+    return run(main)
+
+
+def person(sandbox: Sandbox, name: str, email: str, **more: Any) -> str:
+    made = sandbox.by_hand("POST", "customers", {"display_name": name, "email": email, **more})
+    return str(made["customer"]["customer_id"])
+
+
+def test_what_is_one_is_linked_and_then_one_edit_is_one_update(database_url: str) -> None:
+    async def tell(scene: Scene) -> None:
+        ada = person(scene.sandbox, "Ada", " ADA@example.com ".strip(), phone="1")
+        person(scene.sandbox, "Stranger", "stranger@example.com")
+        await scene.sql(
+            "insert into people values ('1', 'Ada', 'ada@example.com', '1'),"
+            " ('2', 'Bob', 'bob@example.com', '2')"
+        )
+        found = await scene.compare("customers", link=True)
+        assert found["customers"].counts == {"differs": 1, "only here": 1, "only there": 1}
+        assert await scene.sorts("customers") == {
+            "1": ("linked", ada), "2": ("only here", None),
+            "stranger stranger@example.com": ("only there", (await seen_id(scene, "Stranger"))),
+        }  # fmt: skip
+        await scene.work()
+        assert not writes(scene.sandbox)
+        await scene.sql("update people set phone = '77' where id = '1'",
+                        "select zohosync.mark('customers', '1')")  # fmt: skip
+        await scene.work()
+        assert writes(scene.sandbox) == ["PUT /customers/{customer_id}"]
+        row = next(r for r in scene.sandbox.ledger.records("customers") if r["customer_id"] == ada)
+        assert (row["phone"], row["email"]) == ("77", "ada@example.com")
+
+    story(database_url, tell)
+
+
+async def seen_id(scene: Scene, name: str) -> str:
+    rows = scene.sandbox.ledger.records("customers")
+    return next(str(row["customer_id"]) for row in rows if row["display_name"] == name)
+
+
+def writes(sandbox: Sandbox) -> list[str]:
+    """The writing calls that were made through the API, in their order."""
+    return [
+        call.operation for call in sandbox.ledger.calls() if not call.operation.startswith("GET")
+    ]
+
+
+def test_ambiguous_rows_are_left_alone_whatever_asks_for_them(database_url: str) -> None:
+    async def tell(scene: Scene) -> None:
+        first = person(scene.sandbox, "Ada", "ada@example.com")
+        second = person(scene.sandbox, "Ada B", "ada@example.com")
+        person(scene.sandbox, "Cleo", "cleo@example.org")
+        await scene.sql(
+            "insert into people values ('1', 'Ada', 'ada@example.com'),"
+            " ('2', 'Cleo', 'cleo@example.com'), ('3', 'Dan', 'dan@example.com'),"
+            " ('4', 'Dan Two', 'dan@example.com')"
+        )
+        dan = person(scene.sandbox, "Dan", "dan@example.com")
+        await scene.compare("customers", link=True)
+        assert await scene.sorts("customers") == {
+            "1": ("ambiguous", None), "2": ("ambiguous", None), "3": ("ambiguous", None),
+            "4": ("ambiguous", None),
+        }  # fmt: skip
+        for key in "1234":
+            await scene.sql(f"select zohosync.mark('customers', '{key}', 10)")
+        await scene.world.source.mark_all("customers", priority=1)
+        await scene.work()
+        assert not writes(scene.sandbox)
+        held = await scene.rows("select key, status, rivals from zohosync.records order by key")
+        assert [row["status"] for row in held] == ["failed"] * 4
+        assert held[0]["rivals"] == sorted([first, second])
+        assert held[2]["rivals"] == [dan]
+
+    story(database_url, tell)
