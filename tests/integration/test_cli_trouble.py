@@ -174,15 +174,23 @@ def test_without_an_organisation_the_next_step_is_named(
     clear(zohosync("status", **shop), 2, "No Zoho organisation is named", "zohosync login")
 
 
-def test_a_real_organisation_opens_a_kind_only_when_told_that_it_is_empty(
+def test_a_live_organisation_opens_a_kind_only_when_it_was_compared(
     zohosync: Run, shop: dict[str, str]
 ) -> None:
-    assert zohosync("migrate", **shop, **REAL).code == 0
-    refused = zohosync("resume", "customers", **shop, **REAL)
-    clear(refused, 2, "test organisation", "--assume-empty")
-    opened = zohosync("resume", "customers", "--assume-empty", "--json", **shop, **REAL)
+    live = {**REAL, "ZOHOSYNC_ORGANIZATION_MODE": "live"}
+    assert zohosync("migrate", **shop, **live).code == 0
+    refused = zohosync("resume", "customers", **shop, **live)
+    clear(refused, 2, "live organisation", "zohosync compare customers")
+    begun = "insert into zohosync.comparisons (org_id, kind) select org_id, 'customers'"
+    execute(shop["ZOHOSYNC_DATABASE_URL"], f"{begun} from zohosync.organizations")
+    clear(zohosync("resume", "customers", **shop, **live), 2, "zohosync compare customers")
+    done = "update zohosync.comparisons set finished_at = now()"
+    execute(shop["ZOHOSYNC_DATABASE_URL"], done)
+    opened = zohosync("resume", "customers", "--json", **shop, **live)
     assert opened.code == 0
     assert "customers" not in opened.last["paused"]
+    paused = zohosync("pause", "invoices", **shop, **live)
+    assert paused.code == 0, "pausing asks nothing"
 
 
 def test_a_kind_that_is_none_names_the_nearest(zohosync: Run, shop: dict[str, str]) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zohosync.clock import Chance, Clock
-from zohosync.core.compare import Sort
 from zohosync.engine.comparing import Comparer, Outcome
 from zohosync.sandbox import Sandbox, SandboxLimits
 from zohosync.store.comparisons import Comparisons
@@ -72,7 +71,7 @@ class Scene:
         return found
 
     async def link(self, kind: str, comparison_id: int) -> list[str]:
-        pairs = {}
+        pairs: dict[str, str] = {}
         async for rows in self.store.verdicts(comparison_id):
             pairs |= {
                 row["key"]: row["zoho_id"] for row in rows if row["sure"] and not row["linked"]
@@ -82,7 +81,7 @@ class Scene:
     async def sorts(self, kind: str) -> dict[str, tuple[str, str | None]]:
         """How each row was sorted, and its Zoho id; what is only there by its label."""
         newest = (await self.store.newest())[kind]
-        found = {}
+        found: dict[str, tuple[str, str | None]] = {}
         async for rows in self.store.verdicts(newest["comparison_id"]):
             found |= {row["key"] or row["label"]: (row["sort"], row["zoho_id"]) for row in rows}
         return found
@@ -156,7 +155,7 @@ def test_what_is_one_is_linked_and_then_one_edit_is_one_update(database_url: str
         assert found["customers"].counts == {"differs": 1, "only here": 1, "only there": 1}
         assert await scene.sorts("customers") == {
             "1": ("linked", ada), "2": ("only here", None),
-            "stranger stranger@example.com": ("only there", (await seen_id(scene, "Stranger"))),
+            "Stranger stranger@example.com": ("only there", (await seen_id(scene, "Stranger"))),
         }  # fmt: skip
         await scene.work()
         assert not writes(scene.sandbox)

@@ -203,11 +203,16 @@ async def _backfill(
     from zohosync.bootstrap import open_project
     from zohosync.clock import Chance, SystemClock
     from zohosync.engine.passes import mark_all
+    from zohosync.store.comparisons import Comparisons
     from zohosync.store.history import History
 
     clock = SystemClock()
     async with open_project(settings, chance=Chance()) as project:
         history = History(project.database, project.org_id)
+        compared = Comparisons(project.database, project.org_id, project.worker)
+        for kind in kinds:
+            if apart := await compared.resend(kind):
+                screen.line(f"{apart:,} {kind} that differed in Zoho are sent as they are here")
         with screen.progress("marked") as meter:
             marked = await mark_all(project.source, kinds, lambda kind, n: meter(n, None, kind))
         for kind, count in marked.items():
@@ -302,20 +307,15 @@ def resume(
     kinds: Annotated[list[str], typer.Argument(metavar="KIND...", show_default=False)],
     project: ProjectDir = HERE,
     why: Annotated[str, typer.Option(help="The reason, for the audit.")] = "by hand",
-    assume_empty: Annotated[
-        bool,
-        typer.Option(
-            "--assume-empty", help="You have seen that Zoho holds no records of these kinds."
-        ),
-    ] = False,
     json: AsJson = False,
 ) -> int:
-    """Work on these kinds (again). On a real organisation every kind starts paused."""
+    """Work on these kinds (again). On a real organisation every kind starts paused.
+
+    On a live one it opens only after `zohosync compare` of that kind has finished.
+    """
     settings = settings_of(project)
     chosen = kinds_of(kinds, tuple(settings.kinds))
-    why = f"{why} (assumed empty)" if assume_empty else why
-    sure = assume_empty or settings.mode == "sandbox"
-    return asyncio.run(_switch(Screen(json), settings, chosen, pause=False, why=why, sure=sure))
+    return asyncio.run(_switch(Screen(json), settings, chosen, pause=False, why=why))
 
 
 async def _switch(
@@ -325,23 +325,22 @@ async def _switch(
     *,
     pause: bool,
     why: str,
-    sure: bool = True,
 ) -> int:
     from zohosync.bootstrap import open_database, organization_id
     from zohosync.errors import SettingsError
+    from zohosync.store.comparisons import Comparisons
     from zohosync.store.history import History
     from zohosync.store.organizations import pause_kinds
 
     async with open_database(settings) as database:
         history = History(database, organization_id(settings))
-        counts = await history.counts()
-        linked = {row["kind"] for row in counts if row["linked"]}  # these were open before
-        doubtful = [kind for kind in kinds if kind not in linked]
-        if doubtful and not sure:
+        compared = await Comparisons(database, organization_id(settings), "cli").newest()
+        doubtful = [kind for kind in kinds if kind not in compared]
+        if doubtful and not pause and settings.mode == "live":
             raise SettingsError(
-                f"Opening {', '.join(doubtful)} on a {settings.mode} organisation could make "
-                "records a second time that Zoho already holds: nothing has compared the two yet",
-                next_step="look in Zoho; if it holds none of these, say --assume-empty",
+                f"Opening {', '.join(doubtful)} on a live organisation could make records a second "
+                "time that Zoho already holds: nothing has compared the two yet",
+                next_step=f"zohosync compare {' '.join(doubtful)}",
             )
         paused = await pause_kinds(database, organization_id(settings), kinds, pause=pause, why=why)
         if not pause:

@@ -41,7 +41,8 @@ class Here:
     """A row of the mapping, as far as it takes to find its record.
 
     `names` are by the kind's `match`, `likes` by its `resemble`; `found_only`: Zoho makes these, so
-    what resembles is enough. `linked` and `seed` are Zoho ids.
+    what resembles is enough; `makes`: were it not there, it would be made. `linked` and `seed` are
+    Zoho ids.
     """
 
     key: str
@@ -51,6 +52,7 @@ class Here:
     linked: str | None = None
     seed: str | None = None
     found_only: bool = False
+    makes: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,10 @@ def here_of(
         linked,
         desired.seed_id if live else None,
         desired.raised_by == "zoho",
+        desired.eligible
+        and desired.raised_by == "us"
+        and not desired.faults
+        and desired.state not in kind.states.ended,
     )
 
 
@@ -125,6 +131,12 @@ def there_of(kind: Kind, zoho_id: str, fields: Payload) -> There:
         agreement_of(kind, fields),
         (money, _oldest_first(str(fields.get("created_time") or "")), zoho_id),
     )
+
+
+def lacks(heres: Iterable[Here], verdicts: Iterable[Verdict]) -> bool:
+    """Whether a row would be made for lack of a record: then no record may have been overlooked."""
+    makes = {here.key for here in heres if here.makes and here.linked is None}
+    return any(verdict.sort is Sort.ONLY_HERE and verdict.key in makes for verdict in verdicts)
 
 
 def _oldest_first(instant: str) -> tuple[int, ...]:
@@ -324,67 +336,6 @@ def _only_there(board: _Board, held: Iterable[str]) -> Iterable[Verdict]:
         others = tuple(each for each in group if each != zoho_id)
         reason = f"{len(group)} in Zoho are one; keep {kept}: {why}"
         yield Verdict(Sort.DOUBLE, None, zoho_id, others, reason)
-
-
-def differences(
-    kind: Kind, wanted: Payload, state: str | None, seen: Payload
-) -> dict[str, tuple[Any, Any]]:
-    """The fields that a row and its record differ in, with both values, here first.
-
-    Only what the list shows is compared; `seen` of a list says less than the record itself. The
-    marker is ours alone, and no difference. `state` is compared in our words.
-    """
-    found: dict[str, tuple[Any, Any]] = {}
-    for name, here in wanted.items():
-        if name in seen and name not in (kind.marker, kind.lines):
-            found.update(_differences(name, here, seen[name]))
-    if state is not None and seen.get("status"):
-        there = kind.states.of(seen["status"])
-        if there != state:
-            found["state"] = (state, there)
-    return found
-
-
-def _differences(name: str, here: Any, there: Any) -> dict[str, tuple[Any, Any]]:
-    if isinstance(here, Mapping) and isinstance(there, Mapping):
-        return {
-            path: pair
-            for part, value in here.items()
-            if part in there
-            for path, pair in _differences(f"{name}.{part}", value, there[part]).items()
-        }
-    return {} if same(here, there) else {name: (here, there)}
-
-
-def compared(kind: Kind, wanted: Payload, seen: Payload) -> list[str]:
-    """The fields that `differences` looks at."""
-    return [name for name in wanted if name in seen and name not in (kind.marker, kind.lines)]
-
-
-def news(
-    differing: Mapping[str, tuple[Any, Any]],
-    *,
-    accepted: Mapping[str, Any],
-    wanted: Payload,
-    baseline: Payload | None,
-) -> dict[str, tuple[Any, Any]]:
-    """Those differences that nobody has accepted: with a link a person takes what is there then.
-
-    One that was accepted is news again when either side has changed since.
-    """
-    return {
-        name: pair
-        for name, pair in differing.items()
-        if not (
-            name in accepted
-            and same(accepted[name], pair[1])
-            and same((baseline or {}).get(_top(name)), wanted.get(_top(name)))
-        )
-    }
-
-
-def _top(path: str) -> str:
-    return path.partition(".")[0]
 
 
 def shifted(before: Sequence[str], page: Sequence[str], again: Sequence[str]) -> bool:

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from zohosync.core.compare import Sort, Verdict, compared, differences, name_of, news
+from zohosync.core.compare import Sort, Verdict, name_of
 from zohosync.core.covered import Share
 from zohosync.core.kinds import KINDS, Kind
 from zohosync.core.mapping import identity_of
@@ -33,6 +33,67 @@ class Row:
     desired: Desired
     wanted: Payload
     record: Known | None
+
+
+def differences(
+    kind: Kind, wanted: Payload, state: str | None, seen: Payload
+) -> dict[str, tuple[Any, Any]]:
+    """The fields that a row and its record differ in, with both values, here first.
+
+    Only what the list shows is compared; `seen` of a list says less than the record itself. The
+    marker is ours alone, and no difference. `state` is compared in our words.
+    """
+    found: dict[str, tuple[Any, Any]] = {}
+    for name, here in wanted.items():
+        if name in seen and name not in (kind.marker, kind.lines):
+            found.update(_differences(name, here, seen[name]))
+    if state is not None and seen.get("status"):
+        there = kind.states.of(seen["status"])
+        if there != state:
+            found["state"] = (state, there)
+    return found
+
+
+def _differences(name: str, here: Any, there: Any) -> dict[str, tuple[Any, Any]]:
+    if isinstance(here, Mapping) and isinstance(there, Mapping):
+        return {
+            path: pair
+            for part, value in here.items()
+            if part in there
+            for path, pair in _differences(f"{name}.{part}", value, there[part]).items()
+        }
+    return {} if same(here, there) else {name: (here, there)}
+
+
+def compared(kind: Kind, wanted: Payload, seen: Payload) -> list[str]:
+    """The fields that `differences` looks at."""
+    return [name for name in wanted if name in seen and name not in (kind.marker, kind.lines)]
+
+
+def news(
+    differing: Mapping[str, tuple[Any, Any]],
+    *,
+    accepted: Mapping[str, Any],
+    wanted: Payload,
+    baseline: Payload | None,
+) -> dict[str, tuple[Any, Any]]:
+    """Those differences that nobody has accepted: with a link a person takes what is there then.
+
+    One that was accepted is news again when either side has changed since.
+    """
+    return {
+        name: pair
+        for name, pair in differing.items()
+        if not (
+            name in accepted
+            and same(accepted[name], pair[1])
+            and same((baseline or {}).get(_top(name)), wanted.get(_top(name)))
+        )
+    }
+
+
+def _top(path: str) -> str:
+    return path.partition(".")[0]
 
 
 def linked_row(row: Row, zoho_id: str, there: Payload, now: datetime) -> dict[str, Any]:
@@ -79,7 +140,9 @@ def differ(kind: Kind, row: Row, told: dict[str, Any], there: Payload) -> None:
     if told["linked"] and record is not None and record.on_its_way:
         told["reason"] = told["reason"] or f"a change is on its way ({record.status})"
         return
-    differing = differences(kind, row.wanted, row.desired.state, there)
+    # What Zoho raised is only found: of its fields none is ever sent.
+    sent = {} if row.desired.raised_by == "zoho" else row.wanted
+    differing = differences(kind, sent, row.desired.state, there)
     total = row.desired.total
     if total is not None and "total" in there and not same(total, there["total"]):
         differing["total"] = (total, there["total"])
@@ -139,8 +202,8 @@ def held(row: Mapping[str, Any]) -> str:
 
 def label(kind: Kind, fields: Mapping[str, Any]) -> str:
     """How people know a row or a record."""
-    told = (name_of(fields, (name,)) for name in kind.told_by)
-    return " ".join(str(value[0]) for value in told if value)
+    told = (at(fields, tuple(name.split("."))) for name in kind.told_by)
+    return " ".join(str(value) for value in told if value not in (None, ""))
 
 
 def named(

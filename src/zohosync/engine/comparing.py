@@ -17,10 +17,10 @@ from typing import Any
 from zohosync.clock import Clock
 from zohosync.core.compare import (
     Here,
-    Sort,
     There,
     Verdict,
     here_of,
+    lacks,
     name_of,
     shifted,
     sort_out,
@@ -106,10 +106,9 @@ class Comparer:
         while True:
             await self._read(reading)
             theres = await self._theres(reading)
-            verdicts = sort_out(KINDS[kind], await self._heres(kind), theres)
-            lacking = reading.page > 1 and any(
-                verdict.sort is Sort.ONLY_HERE for verdict in verdicts
-            )
+            heres = await self._heres(kind)
+            verdicts = sort_out(KINDS[kind], heres, theres)
+            lacking = reading.page > 1 and lacks(heres, verdicts)
             if not (reading.torn or lacking) or reading.at >= PASSES_MAX:
                 break
             await self._store.again(reading)

@@ -210,6 +210,27 @@ class Comparisons:
             if len(rows) < most:
                 return
 
+    async def tally(self, comparison_id: int) -> list[Row]:
+        """How many rows are of each `sort`, by `linked` and `sure`."""
+        return await self._database.fetch("count_compared", comparison_id=comparison_id)
+
+    async def verdicts_of(
+        self, kind: str, comparison_id: int, keys: Sequence[str]
+    ) -> dict[str, Row]:
+        """The verdicts of these rows, by key."""
+        rows = await self._database.fetch(
+            "read_verdicts_of", org_id=self._org_id, kind=kind, keys=list(keys),
+            comparison_id=comparison_id,
+        )  # fmt: skip
+        return {row["key"]: row for row in rows}
+
+    async def free(self, kind: str, keys: Sequence[str]) -> list[str]:
+        """Nothing in Zoho is these rows, a person says; returns the keys that were held."""
+        rows = await self._database.fetch(
+            "free_records", org_id=self._org_id, kind=kind, keys=list(keys)
+        )
+        return [row["key"] for row in rows]
+
     def _page(self, reading: Reading, page: int) -> dict[str, Any]:
         return {
             "org_id": self._org_id, "kind": reading.kind, "page": page, "pass": reading.at,

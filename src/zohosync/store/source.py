@@ -182,6 +182,12 @@ class Source:
             async for rows in transaction.stream_sql(_all(self._mappings[kind].text), rows=batch):
                 yield rows
 
+    async def count(self, kind: str) -> int:
+        """How many rows a mapping has; raises DatabaseError when unreadable."""
+        async with self._reading(limit_s=600.0) as transaction:
+            text = f"select count(*) as rows from (\n{self._mappings[kind].text}\n) as m"
+            return int((await transaction.fetch_sql(text))[0]["rows"])
+
     async def mark_all(self, kind: str, *, priority: int) -> int:
         """Mark every row of a mapping, in the order that it returns them, and what is gone from it.
 
