@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from core.builders import NOW, POLICY, candidate, claim, intent, judged, linked, planned, wanted
 from zohosync.core.kinds import KINDS, MAPPED
+from zohosync.core.lines import LINE_IDS
 from zohosync.core.outcome import DUPLICATE_CODES, backoff_s
 from zohosync.core.plan import (
-    LINE_IDS,
     Create,
     Fail,
     Find,

@@ -18,9 +18,9 @@ from core.builders import (
     wanted,
 )
 from zohosync.core.kinds import KINDS, MAPPED
+from zohosync.core.lines import LINE_IDS
 from zohosync.core.mapping import identity_of, internal_desired
 from zohosync.core.plan import (
-    LINE_IDS,
     Create,
     Fail,
     Find,

@@ -189,7 +189,7 @@ def test_a_live_organisation_opens_a_kind_only_when_it_was_compared(
     opened = zohosync("resume", "customers", "--json", **shop, **live)
     assert opened.code == 0
     assert "customers" not in opened.last["paused"]
-    paused = zohosync("pause", "invoices", **shop, **live)
+    paused = zohosync("pause", "customers", **shop, **live)
     assert paused.code == 0, "pausing asks nothing"
 
 

@@ -92,6 +92,7 @@ async def _compare(
         meter.expects(await _say_price(screen, settings, house, store, kinds))
         for kind in kinds:
             outcome = await comparer.compare(kind)
+            found = await _tally(store, outcome.comparison_id)
             done = []
             if link:
                 done = await comparer.link(
@@ -102,6 +103,7 @@ async def _compare(
                 "calls": outcome.calls,
                 "seen": outcome.seen,
                 "linked_now": len(done),
+                "differed": found["counts"]["differs"],
                 **await _tally(store, outcome.comparison_id),
             }
         meter.close()

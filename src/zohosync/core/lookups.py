@@ -5,8 +5,9 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 from zohosync.core.kinds import KINDS, Kind
+from zohosync.core.lines import SEEN_LINES, seen_lines, without_line_ids
 from zohosync.core.mapping import marked
-from zohosync.core.plan import Find, Purpose, without_line_ids
+from zohosync.core.plan import Find, Purpose
 from zohosync.core.records import (
     Candidate,
     Claim,
@@ -291,7 +292,11 @@ def _checked(step: Find, reply: Found, claim: Claim, _scene: Scene) -> Settlemen
         return Settlement(Status.RETRYING, "retrying", 60.0, problem=problem)
     if not reply.candidates:
         return replace(_missing(step, claim), checked=True)
-    return Settlement(Status.PENDING, "checked", 0.0, attempts=claim.attempts, checked=True)
+    lines = seen_lines(KINDS[claim.ref.kind], reply.candidates[0].fields)
+    hints = {SEEN_LINES: lines} if lines else {}
+    return Settlement(
+        Status.PENDING, "checked", 0.0, hints=hints, attempts=claim.attempts, checked=True
+    )
 
 
 def _missing(step: Find, claim: Claim) -> Settlement:

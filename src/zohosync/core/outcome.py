@@ -11,9 +11,9 @@ known record after one look-up at that time, since sending it again is harmless.
 from dataclasses import replace
 
 from zohosync.core.kinds import KINDS
+from zohosync.core.lines import LINE_IDS, line_ids
 from zohosync.core.lookups import found
 from zohosync.core.plan import (
-    LINE_IDS,
     Create,
     Fail,
     Find,
@@ -24,7 +24,6 @@ from zohosync.core.plan import (
     Transition,
     Update,
     Wait,
-    line_ids,
 )
 from zohosync.core.records import (
     Claim,

@@ -41,12 +41,17 @@ def differences(
     """The fields that a row and its record differ in, with both values, here first.
 
     Only what the list shows is compared; `seen` of a list says less than the record itself. The
-    marker is ours alone, and no difference. `state` is compared in our words.
+    marker is ours alone, and no difference; nor are letter case and spaces of what rows are found
+    by. `state` is compared in our words.
     """
     found: dict[str, tuple[Any, Any]] = {}
+    keys = {name for group in kind.match for name in group}
     for name, here in wanted.items():
         if name in seen and name not in (kind.marker, kind.lines):
             found.update(_differences(name, here, seen[name]))
+    for name in keys & found.keys():
+        if name_of(wanted, (name,)) == name_of(seen, (name,)):
+            del found[name]
     if state is not None and seen.get("status"):
         there = kind.states.of(seen["status"])
         if there != state:

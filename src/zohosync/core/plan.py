@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from zohosync.core.kinds import ALL_FIELDS, KINDS, Kind
+from zohosync.core.lines import SEEN_LINES, with_line_ids
 from zohosync.core.mapping import identity_of, somebody_else
 from zohosync.core.records import (
     Claim,
@@ -183,7 +184,7 @@ def plan(
         return _appear(desired, wanted, claim, parents, policy)
     if desired.raised_by == "zoho":
         return Nothing()
-    return _converge(kind, desired, wanted, claim)
+    return _converge(desired, wanted, claim, bare)
 
 
 def resolve(desired: Desired, parents: Mapping[Ref, ParentView]) -> Payload:
@@ -210,7 +211,7 @@ def _verify(kind: Kind, claim: Claim) -> Find:
 def _bare(desired: Desired, claim: Claim) -> Payload:
     """Lists that are as they were when the record was linked, before their parents' ids were known.
 
-    They need none: nothing of them is sent.
+    They need none: a PUT says again what Zoho has.
     """
     known = claim.payload if claim.zoho_id and claim.payload else {}
     tops = {str(slot.path[0]) for slot in desired.slots if len(slot.path) > 1}
@@ -281,7 +282,8 @@ def _appear(
     return Create(without_nothing(wanted), wanted, desired.total, more, named)
 
 
-def _converge(kind: Kind, desired: Desired, wanted: Payload, claim: Claim) -> Step:
+def _converge(desired: Desired, wanted: Payload, claim: Claim, bare: Collection[str]) -> Step:
+    kind = KINDS[claim.ref.kind]
     assert claim.zoho_id is not None
     here = claim.remote_state or kind.states.initial
     there = desired.state or kind.states.initial
@@ -303,7 +305,11 @@ def _converge(kind: Kind, desired: Desired, wanted: Payload, claim: Claim) -> St
             )
         always = {name: wanted[name] for name in kind.always if wanted.get(name) is not None}
         fields = {**always, **{name: _emptied(kind, name, changes[name]) for name in changes}}
-        if kind.lines in fields:
+        if kind.lines and kind.lines in bare:
+            if not claim.hints.get(SEEN_LINES):
+                return Find(Purpose.CHECK, claim.payload or {}, zoho_id=claim.zoho_id)
+            fields[kind.lines] = claim.hints[SEEN_LINES]
+        elif kind.lines in fields:
             fields[kind.lines] = with_line_ids(kind, fields[kind.lines], claim.hints)
         return Update(claim.zoho_id, fields, wanted, desired.total, more=move is not None)
     if move is not None:
@@ -328,38 +334,6 @@ def _emptied(kind: Kind, name: str, value: Any) -> Any:
             }
         case _:
             return value
-
-
-LINE_IDS = "line_ids"
-"""The hint that keeps the ids of a record's lines, in their order."""
-
-
-def line_ids(kind: Kind, fields: Payload) -> list[str | None]:
-    """The ids of the lines that a reply shows, in their order; none where it shows no lines."""
-    lines = fields.get(kind.lines or "")
-    if not isinstance(lines, list) or not all(isinstance(line, Mapping) for line in lines):
-        return []
-    return [line.get(kind.line_id) for line in lines]
-
-
-def with_line_ids(kind: Kind, lines: Any, hints: Mapping[str, Any]) -> Any:
-    """The lines with the ids that Zoho gave to those in their places: a PUT replaces the list."""
-    if not isinstance(lines, list):
-        return lines
-    known = [*(hints.get(LINE_IDS) or ()), *[None] * len(lines)]
-    return [
-        {**line, kind.line_id: line_id} if line_id else line
-        for line, line_id in zip(lines, known, strict=False)
-    ]
-
-
-def without_line_ids(kind: Kind, fields: Payload) -> Payload:
-    """What was sent, as it is wanted: the ids of lines are Zoho's and stand in no payload."""
-    lines = fields.get(kind.lines or "")
-    if kind.lines is None or not isinstance(lines, list):
-        return fields
-    bare = [{name: line[name] for name in line if name != kind.line_id} for line in lines]
-    return {**fields, kind.lines: bare}
 
 
 def planned_operation(step: Step) -> str:
