@@ -15,6 +15,7 @@ from zohosync.errors import (
 from zohosync.store.connection import (
     PREPARE_AFTER,
     REPLAN_AFTER,
+    SESSION,
     Address,
     Connection,
     connect,
@@ -295,6 +296,19 @@ async def test_many_rows_come_in_batches(database: Database) -> None:
             )
         ]
     assert sizes == [10, 10, 5]
+
+
+async def test_whoever_takes_long_over_a_batch_does_not_lose_the_rest(
+    kept: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SESSION, "idle_in_transaction_session_timeout", "100ms")
+    hasty, found = await Database.open(database_url), 0
+    async with hasty.transaction(read_only=True) as transaction:
+        async for rows in transaction.stream_sql("select generate_series(1, 20)", rows=10):
+            await kept.fetch("slow", seconds=0.3)
+            found += len(rows)
+    assert found == 20
+    await hasty.close()
 
 
 async def test_more_tasks_than_connections_take_turns(kept: Database, database_url: str) -> None:

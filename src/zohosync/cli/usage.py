@@ -22,9 +22,17 @@ def report(
         typer.Option("--usage", help="Calls used and spared (the one report there is so far)."),
     ] = True,
     days: Annotated[int, typer.Option(min=1, max=1_000, help="How many days, with today.")] = 7,
+    month: Annotated[
+        str | None,
+        typer.Option(metavar="YYYY-MM", help="That month's books here beside Zoho's."),
+    ] = None,
     json: AsJson = False,
 ) -> int:
-    """Calls by day, lane, kind and operation, ours and others'; spent, saved, left; warnings."""
+    """Calls by day, lane, kind and operation; or, with --month, the books beside Zoho's."""
+    if month is not None:
+        from zohosync.cli.month import report_month
+
+        return report_month(Screen(json), settings_of(project), month)
     assert usage
     return asyncio.run(_report(Screen(json), settings_of(project), days))
 

@@ -24,6 +24,7 @@ class Known:
     accepted: Payload
     on_its_way: bool
     busy: bool
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from zohosync.core.compare import (
 )
 from zohosync.core.covered import Covering, covered_of, sort_covering
 from zohosync.core.kinds import KINDS, Kind
+from zohosync.core.month import Entry, entry_of, only_there
 from zohosync.core.pairs import Row, held, label, linked_row, named, plain, row_verdict, shares
 from zohosync.core.plan import resolve
 from zohosync.core.records import (
@@ -35,6 +36,7 @@ from zohosync.core.records import (
     Candidate,
     Desired,
     ParentView,
+    Payload,
     Ref,
     canonical,
 )
@@ -201,7 +203,7 @@ class Comparer:
     async def _heres(self, kind: str) -> list[Here]:
         """Every row of the mapping, and every linked record whose row is not there any more."""
         linked, found, keys = await self._store.linked(kind), list[Here](), Counter[str]()
-        async with aclosing(self.rows(kind)) as parts:
+        async with aclosing(rows_of(self._source, self._store, kind)) as parts:
             async for rows in parts:
                 for row in rows:
                     keys[row.desired.ref.key] += 1
@@ -224,27 +226,13 @@ class Comparer:
         gone = {key: each for key, each in linked.items() if key not in keys}
         return found + [Here(key, *nobody, linked=each) for key, each in gone.items()]
 
-    async def rows(self, kind: str) -> AsyncGenerator[list[Row], None]:
-        """The rows of a mapping in batches, with their parents' ids, and their records first."""
-        async with aclosing(batches(self._source, kind)) as parts:
-            async for raw in parts:
-                wanted = [self._source.as_desired(kind, row) for row in raw]
-                yield await self._joined(kind, wanted)
-
-    async def _joined(self, kind: str, wanted: list[Desired]) -> list[Row]:
-        records = await self._store.links_of(kind, [each.ref.key for each in wanted])
-        refs = {slot.parent for each in wanted for slot in each.slots}
-        ids = await self._store.ids_of(refs)
-        views = {ref: ParentView(ref, ids.get(ref)) for ref in refs}
-        return [Row(each, resolve(each, views), records.get(each.ref.key)) for each in wanted]
-
     async def _keep(self, reading: Reading, verdicts: list[Verdict], seen: int) -> Outcome:
         """Keep the verdicts with what differs, hold what is in doubt, note what was seen equal."""
         kind = KINDS[reading.kind]
         await self._store.clear(reading)
         by_key = {verdict.key: verdict for verdict in verdicts if verdict.key is not None}
         counts: Counter[str] = Counter()
-        async with aclosing(self.rows(kind.name)) as parts:
+        async with aclosing(rows_of(self._source, self._store, kind.name)) as parts:
             async for rows in parts:
                 pairs = [(row, by_key.pop(row.desired.ref.key, None)) for row in rows]
                 told = await self._told(kind, [(row, each) for row, each in pairs if each])
@@ -303,7 +291,7 @@ class Comparer:
         kind, through = KINDS[reading.kind], WIRES[reading.kind].verify.through
         assert through is not None
         rows: list[tuple[Covering, str]] = []
-        async with aclosing(self.rows(kind.name)) as parts:
+        async with aclosing(rows_of(self._source, self._store, kind.name)) as parts:
             async for batch in parts:
                 for row in batch:
                     linked = row.record.zoho_id if row.record else None
@@ -342,7 +330,7 @@ class Comparer:
             wanted = await self._source.desired(Ref(kind, key) for key in part)
             there = await self._store.seen_of(kind, [pairs[key] for key in part])
             sound = [each for each in wanted.values() if each and not each.faults]
-            joined = await self._joined(kind, sound)
+            joined = await _joined(self._store, kind, sound)
             rows = [
                 linked_row(
                     replace(row, record=records.get(row.desired.ref.key)),
@@ -355,6 +343,56 @@ class Comparer:
             done += await self._store.link(kind, comparison_id, rows)
             self._tell(kind, "linked", len(done))
         return done
+
+
+async def rows_of(source: Source, store: Comparisons, kind: str) -> AsyncGenerator[list[Row], None]:
+    """The rows of a mapping in batches, with their parents' ids, and their records first."""
+    async with aclosing(batches(source, kind)) as parts:
+        async for raw in parts:
+            wanted = [source.as_desired(kind, row) for row in raw]
+            yield await _joined(store, kind, wanted)
+
+
+async def _joined(store: Comparisons, kind: str, wanted: list[Desired]) -> list[Row]:
+    records = await store.links_of(kind, [each.ref.key for each in wanted])
+    refs = {slot.parent for each in wanted for slot in each.slots}
+    ids = await store.ids_of(refs)
+    views = {ref: ParentView(ref, ids.get(ref)) for ref in refs}
+    return [Row(each, resolve(each, views), records.get(each.ref.key)) for each in wanted]
+
+
+async def month_entries(
+    source: Source, store: Comparisons, kind: Kind, month: str, currency: str
+) -> AsyncGenerator[list[Entry], None]:
+    """The rows and the records of a kind that are dated in that month, each pair as one entry.
+
+    Zoho's side is what the newest comparison saw; of a kind without a list, what is linked here.
+    """
+    newest = (await store.newest())[kind.name]
+    listed = WIRES[kind.name].verify.through is None
+    there: dict[str, Payload] = {}
+    if listed:
+        async with aclosing(store.seen(kind.name, newest["comparison_id"])) as seen:
+            async for parts in seen:
+                there |= {row.zoho_id: row.fields for row in parts}
+    paired: set[str] = set()
+    async with aclosing(rows_of(source, store, kind.name)) as batched:
+        async for rows in batched:
+            found = []
+            ids = await store.ids_of(row.desired.ref for row in rows)
+            for row in rows:
+                zoho_id = ids.get(row.desired.ref)
+                fields = there.get(zoho_id or "")
+                if zoho_id is not None and not listed and row.record and row.record.zoho_id:
+                    fields = {**(row.record.payload or {}), "currency_code": currency}
+                entry = entry_of(kind, row, fields, month, currency)
+                if zoho_id:
+                    paired.add(zoho_id)
+                if entry is not None:
+                    found.append(entry)
+            yield found
+    left = (fields for zoho_id, fields in there.items() if zoho_id not in paired)
+    yield [entry for fields in left if (entry := only_there(kind, fields, month, currency))]
 
 
 def _parts(items: list[Any], size: int) -> list[list[Any]]:

@@ -127,7 +127,8 @@ class Comparisons:
         return {
             row["key"]: Known(
                 row["version"], row["status"], row["zoho_id"], row["payload"], row["accepted"],
-                row["status"] != "synced" or row["version"] > row["synced_version"], row["busy"],
+                row["status"] != "synced" or row["version"] > row["synced_version"],
+                row["busy"], row["error_message"],
             )
             for row in rows
         }  # fmt: skip

@@ -36,6 +36,7 @@ half to tell the server, half for its answer. (psycopg itself waits 10 s.)"""
 
 POSTGRES_MIN = 15
 GUARDS = {"lock_timeout": "2s", "idle_in_transaction_session_timeout": "2s"}  # D3
+STREAM_IDLE = b"set local idle_in_transaction_session_timeout = '60s'"  # locks nobody waits for
 # On a direct connection they are set once, with what a statement without BEGIN would else inherit.
 SESSION = GUARDS | {"default_transaction_isolation": "read committed"}
 PREPARE_AFTER = 2

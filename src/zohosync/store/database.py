@@ -20,6 +20,7 @@ from zohosync.errors import CommitUnknownError, DatabaseError, DatabaseUnavailab
 from zohosync.store.connection import (
     GUARDS,
     REPLAN_AFTER,
+    STREAM_IDLE,
     Address,
     Connection,
     Dial,
@@ -70,8 +71,7 @@ class Transaction:
 
     async def fetch_one(self, query: str, /, **params: Any) -> Row | None:
         """The first row of a query, None when there is none."""
-        rows = await self.fetch(query, **params)
-        return rows[0] if rows else None
+        return next(iter(await self.fetch(query, **params)), None)
 
     async def execute(self, query: str, /, **params: Any) -> int:
         """Run a query; returns the number of rows it touched."""
@@ -95,9 +95,9 @@ class Transaction:
         return [(column.name, names[column.type_code]) for column in cursor.description or []]
 
     async def stream_sql(self, text: str, *, rows: int = 1000) -> AsyncIterator[list[Row]]:
-        """The rows of a statement in batches of `rows`, never all of them in memory."""
+        """The rows of a statement in batches of `rows`, each of which may be worked on for 60 s."""
         try:
-            for statement in self._begin():
+            for statement in (*self._begin(), STREAM_IDLE):
                 await self._link.execute(statement)
             async with self._link.cursor("zohosync_stream") as cursor:
                 await cursor.execute(text.encode())
