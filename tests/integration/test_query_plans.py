@@ -61,6 +61,15 @@ update zohosync.organizations set day = current_date, day_calls = 900, limits =
   '{"per_minute": 100, "in_flight": 10, "per_second": 10, "per_day": 5000}' where org_id = '1';
 insert into zohosync.marks (kind, key, op, priority)
 select 'invoices', 2 * n, 'U', 5 from generate_series(1, 3000) n;
+insert into zohosync.comparisons (org_id, kind, finished_at)
+select '1', k, clock_timestamp()
+  from generate_series(1, 400), unnest(array['invoices', 'payments', 'customers']) k;
+insert into zohosync.seen (org_id, kind, zoho_id, comparison_id, pass, page, place, fields)
+select '1', 'customers', 'z' || n, 1198, 1, 1 + n / 200, n % 200, '{"email": "a@example.com"}'
+  from generate_series(1, 20000) n;
+insert into zohosync.compared (comparison_id, org_id, kind, key, zoho_id, sort, linked, sure)
+select 1198, '1', 'customers', n, 'z' || n, case when n % 500 = 0 then 'differs' else 'linked' end,
+       true, true from generate_series(1, 20000) n;
 insert into zohosync.workers (worker, org_id, host, pid, version)
 select 'w' || n, '1', 'here', n, '0' from generate_series(1, 3) n;
 """
@@ -91,16 +100,22 @@ COMMON: dict[str, Any] = {
     "log_status": "success", "request": None, "response": None, "result": "created",
     "step": "create", "installation": "x", "looked": False, "reads_saved": 0,
     "steps": [80, 95, 100], "keep_days": 90,
+    "who": "w1", "busy_s": 60, "comparison_id": 1198, "pass": 1, "page": 2, "torn": False,
+    "after": "z5", "sorts": ["differs"], "counts": "{}", "versions": '{"4004": 2}',
+    "rows": '[{"key": "4004", "zoho_id": "z4004", "place": 1, "fields": {}, "rivals": ["z1"],'
+    ' "proof": {}, "sort": "linked", "payload": {}, "accepted": {}, "version": 2}]',
     "since": SystemClock().now() - timedelta(hours=1), "day": SystemClock().now().date(),
     "calls": '[{"place": 0, "door": "api", "lane": 5, "kind": "customers", "key": "500",'
     ' "lease_epoch": 7, "operation": "x", "method": "POST", "path": "/", "writes": true}]',
 }  # fmt: skip
+LATER = {"after": 5}
 ONE_OR_ALL: list[dict[str, Any]] = [{}, {"kind": None, "key": None}]
 WAYS: dict[str, list[dict[str, Any]]] = {
     "read_calls": ONE_OR_ALL,
     "read_logs": ONE_OR_ALL,
     "retry_failed": [{"key": None}, {"key": "4001"}],
     "touch_organization": [{"pause": None}],
+    "read_compared": [LATER],
 }
 # Tables of a handful of rows: their index is there and fits, though a scan may be as cheap.
 SMALL = ("organizations", "workers", "watches", "migrations", "installation", "token_cache")

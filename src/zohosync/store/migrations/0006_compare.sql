@@ -30,6 +30,7 @@ create table zohosync.seen (
   fields        jsonb not null,
   primary key (org_id, kind, zoho_id)
 );
+create index seen_page on zohosync.seen (comparison_id, pass, page, place);
 
 -- How each row was sorted by the newest finished comparison. `key` null: it is only there.
 create table zohosync.compared (
@@ -51,7 +52,6 @@ create table zohosync.compared (
   label         text                           -- how a person knows the row: e-mail, number …
 );
 create index compared_key on zohosync.compared (org_id, kind, key);
-create index compared_sort on zohosync.compared (comparison_id, sort, key);
 
 -- rivals: records in Zoho that this one may be; while there are any and none is linked, nothing is
 -- made (settle, compare --link). accepted: what differed in Zoho when a person linked it. proof: when

@@ -1,7 +1,7 @@
 -- Promise: the comparison is finished with these counts; earlier ones of the kind, and what only they
 --   saw, are gone.
 -- Locks: the readings of the kind.
--- Index: comparisons_newest, seen_pkey.
+-- Index: comparisons_pkey (and all that was seen of the kind).
 with finished as (
   update zohosync.comparisons
      set finished_at = zohosync.current_time(), counts = %(counts)s::jsonb,

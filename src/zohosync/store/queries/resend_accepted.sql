@@ -1,7 +1,7 @@
 -- Promise: linked records whose fields the newest comparison saw differ in Zoho are known to be so: the
 --   next attempt sends what the row says.
 -- Locks: those records.
--- Index: compared_sort, records_pkey.
+-- Index: comparisons_newest, compared_pkey.
 with apart as materialized (
   select c.compared_id, c.key, c.zoho_id, c.differences, c.remote_state
     from zohosync.compared c
