@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from zohosync.core.records import BULK, LIVE, NORMAL
+from zohosync.core.worth import Worth
 
 ALL_FIELDS = frozenset({"*"})
 
@@ -81,7 +82,7 @@ class Kind:
     the fields that may not change; `lines` is the list that a PUT replaces, whose items keep their
     `line_id` and are the same when their `line_identity` is; `link_only` records are found in
     Zoho, never made. `guide_batch` is the batch of a backfill under the guide's plan, and its pause
-    in seconds.
+    in seconds. `worth` says where its money stands.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Kind:
     link_only: bool = False
     new_priority: int = NORMAL
     guide_batch: tuple[int, float] | None = None
+    worth: Worth | None = None
 
 
 _ACTIVE = States(
@@ -157,6 +159,7 @@ PLANS = Kind(
     always=("plan_code", "name", "recurring_price", "interval"),
     locked=MappingProxyType({"*": frozenset({"plan_code", "product_id"})}),
     money=("recurring_price", "setup_fee"),
+    worth=Worth(price="recurring_price", lends=True),
     new_priority=BULK,
 )
 CUSTOMERS = Kind(
@@ -224,6 +227,7 @@ SUBSCRIPTIONS = Kind(
     hints=("child_invoice_id",),
     money=("plan.price", "plan.setup_fee"),
     dates=("starts_at",),
+    worth=Worth("plan.price", "plan.quantity", starts="starts_at"),
 )
 INVOICES = Kind(
     name="invoices",
@@ -300,6 +304,7 @@ INVOICES = Kind(
     lock_advice="it is issued: void it and issue a new one",
     money=("adjustment", "shipping_charge", "total"),
     dates=("date", "due_date"),
+    worth=Worth(lines="invoice_items", made=True, issued="open", due="due_date"),
     raises=True,
     unique=("invoice_number",),
     somebody=(("invoice_number",),),
@@ -335,6 +340,7 @@ PAYMENTS = Kind(
     lock_advice="refund or correct it by hand in Zoho",
     money=("amount", "bank_charges"),
     dates=("date",),
+    worth=Worth("amount", made=True),
     unique=("reference_number",),
     somebody=(("reference_number", "amount"),),
 )
