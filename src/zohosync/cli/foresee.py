@@ -1,16 +1,15 @@
 """The verb plan: what would be done, step by step or field by field, and how long it takes."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zohosync.cli.preview import SCREENFUL, Listing, money_json, say_money, written
+from zohosync.cli.preview import SCREENFUL, Listing, money_json, plan_one, say_money, written
 from zohosync.cli.screen import (
-    FAILED,
     HERE,
     OK,
     AsJson,
@@ -86,7 +85,7 @@ def plan(  # noqa: PLR0917 - options are not positional on a command line
         raise SettingsError("--per-day and --since go with --forecast", next_step=step)
     if one and not forecast:
         kinds_of(named[:1], mapped)
-        return asyncio.run(_plan_one(screen, settings, named[0], named[1]))
+        return asyncio.run(plan_one(screen, settings, named[0], named[1]))
     kinds = kinds_of(named, mapped)
     if forecast:
         return asyncio.run(_forecast(screen, settings, kinds, per_day=per_day, since=day))
@@ -136,6 +135,8 @@ async def rehearse_kinds(
     _say_steps(screen, found)
     warnings = say_money(screen, money)
     ends = _ends(found, settings, standing)
+    for text in _uncounted(found):
+        screen.line(f"- {text}")
     screen.line(f"{ends.words}, under the limits {settings.limits_plan}. Nothing was sent.")
     if table is not None:
         screen.line(f"Every change stands in {table}, a row for each field.")
@@ -145,11 +146,24 @@ async def rehearse_kinds(
             "dry_run": True, "rows": found.rows, "kinds": _tallies(found),
             "calls": cost.calls, "minutes": round(cost.minutes, 1), "days": cost.days,
             "limits": settings.limits_plan, "ends": _plain(ends),
-            "today": today, "money": money_json(money), "warnings": warnings,
+            "uncounted": _uncounted(found), "today": today,
+            "money": money_json(money), "warnings": warnings,
             "listing": listing.as_json(), "csv": None if table is None else str(table),
         }
     )  # fmt: skip
     return OK
+
+
+def _uncounted(found: "Rehearsal") -> list[str]:
+    """What the calls and sums of a rehearsal leave out, in words."""
+    texts = {
+        "wait": "wait for parents that Zoho lacks, and are not counted",
+        "verify": "may have been written already; what comes after the look-up is not counted",
+    }
+    counts = {
+        word: sum(tally.steps.get(word, 0) for tally in found.tallies.values()) for word in texts
+    }
+    return [f"{count:,} {texts[word]}" for word, count in counts.items() if count]
 
 
 def _ends(found: "Rehearsal", settings: "Settings", standing: "Standing") -> "Forecast":
@@ -210,59 +224,6 @@ def _tallies(found: "Rehearsal") -> dict[str, Any]:
     }
 
 
-async def _plan_one(screen: Screen, settings: "Settings", kind: str, key: str) -> int:
-    """The step of one record, with each field as it is and as it would be."""
-    from zohosync.bootstrap import open_project
-    from zohosync.clock import Chance
-    from zohosync.core import plan as steps
-    from zohosync.core.figures import calls_of
-    from zohosync.core.kinds import KINDS
-    from zohosync.core.records import Ref
-    from zohosync.engine.passes import Rehearser
-    from zohosync.store.history import History
-    from zohosync.wiring import policy_of
-
-    ref = Ref(kind, key)
-    async with open_project(settings, chance=Chance()) as project:
-        history = History(project.database, project.org_id)
-        policy = policy_of(settings, project.installation)
-        desired = (await project.source.desired([ref])).get(ref)
-        known = await history.known(kind, [key])
-        if desired is None and not known:
-            screen.line(f"{ref} is not known, and its mapping returns no such row.")
-            screen.next_step("see that the key is the `key` of the mapping, as text")
-            screen.result({"known": False, "row": False})
-            return FAILED
-        if desired is None:
-            step, before = steps.plan(None, known[key], {}, policy), known[key].payload
-        else:
-            rehearser = Rehearser(project.source, policy, records=project.records, history=history)
-            (_, claim, step), *_ = await rehearser.steps(kind, [desired])
-            before = claim.payload
-    calls = calls_of(step, KINDS[kind], desired.state if desired else None)
-    said = steps.as_json(step)
-    after: Mapping[str, Any] = said.get("fields") or said.get("payload") or {}
-    rows = [
-        (name, _short((before or {}).get(name)), _short(value)) for name, value in after.items()
-    ]
-    why = said.get("reason")
-    noun = "call" if calls == 1 else "calls"
-    screen.line(f"{ref}: {said['step']}{f' ({why})' if why else ''}, {calls} {noun}")
-    if rows:
-        screen.table(("field", "accepted last", "would be sent"), rows)
-    screen.line("Nothing was sent.")
-    screen.next_step(f"zohosync why {kind} {key}")
-    screen.result({"kind": kind, "key": key, **said, "before": before, "calls": calls})
-    return OK
-
-
-def _short(value: Any) -> str:
-    from zohosync.cli.screen import as_json
-
-    text = value if isinstance(value, str) else "" if value is None else as_json(value)
-    return text if len(text) <= 70 else text[:69] + "…"
-
-
 async def _forecast(
     screen: Screen,
     settings: "Settings",
@@ -292,9 +253,7 @@ async def _forecast(
     ends = forecast(wanted, settings.limits, standing)
     changes = what_if(wanted, settings.limits, standing, plan=settings.limits_plan, older=older)
     assumed = _assumed(settings.limits, standing, since, given=per_day is not None)
-    waiting = sum(tally.steps.get("wait", 0) for tally in found.tallies.values())
-    if waiting:
-        assumed.append(f"{waiting:,} wait for parents that Zoho lacks, and are not counted")
+    assumed += _uncounted(found)
     paused = [kind for kind in project.organization.paused_kinds if kind in kinds]
     _say_steps(screen, found)
     _say_forecast(screen, ends, changes, settings)

@@ -10,13 +10,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from zohosync.cli.screen import Screen, as_json
+from zohosync.cli.screen import FAILED, OK, Screen, as_json
 
 if TYPE_CHECKING:
     from zohosync.core.listing import Change
     from zohosync.core.money import Money, Sum
     from zohosync.core.plan import Step
     from zohosync.core.records import Claim, Desired
+    from zohosync.settings import Settings
 
 SCREENFUL = 10
 """Records of a kind that are shown where nobody asks for more."""
@@ -40,8 +41,6 @@ _WORDS = {
     "markasinactive": "to be inactivated",
 }
 """Each topic of core/money in words, in the order of the table."""
-
-_ENDING = ("cancel", "cancel_at_end", "void", "markasinactive")
 
 
 class Listing:
@@ -68,9 +67,8 @@ class Listing:
         if not is_told(step):
             return
         kind, key, word = desired.ref.kind, desired.ref.key, word_of(step)
-        changes = list(changes_of(step, desired, claim))
         if self._table is not None:
-            for change in changes:
+            for change in changes_of(step, desired, claim):
                 values = (cell(change.before), cell(change.after))
                 self._table.writerow((kind, key, word, change.field, *values))
         if not is_shown(step):
@@ -84,7 +82,7 @@ class Listing:
             or self._shown < self._limit
             or self._steps[word] == 1 <= self._limit
         ):
-            self._show(kind, key, word, changes)
+            self._show(kind, key, word, list(changes_of(step, desired, claim)))
 
     def close(self) -> None:
         """Say how many of the present kind were not shown."""
@@ -112,15 +110,19 @@ class Listing:
         if len(listed) >= JSON_MAX:
             self.complete = False
             return
-        told = [{"field": c.field, "from": c.before, "to": c.after} for c in changes]
-        listed.append({"key": key, "step": word, "changes": told})
+        listed.append({"key": key, "step": word, "changes": changes_json(changes)})
+
+
+def changes_json(changes: list["Change"]) -> list[dict[str, Any]]:
+    """Changes as --json has them."""
+    return [{"field": each.field, "from": each.before, "to": each.after} for each in changes]
 
 
 def _told(changes: list["Change"]) -> str:
     """The changes of one record on one line, cut where it would become too long."""
     texts = []
     for change in changes[:FIELDS_MAX]:
-        before, after = (_short(value) for value in (change.before, change.after))
+        before, after = (short(value) for value in (change.before, change.after))
         if change.field == "reason":
             texts.append(one_line(str(change.after)))
         elif before:
@@ -137,9 +139,10 @@ def _told(changes: list["Change"]) -> str:
     return line if full else f"{line}; …"
 
 
-def _short(value: Any) -> str:
+def short(value: Any, most: int = VALUE_MAX) -> str:
+    """A value on one line, cut where it would become too long."""
     text = one_line(cell(value))
-    return text if len(text) <= VALUE_MAX else text[: VALUE_MAX - 1] + "…"
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def one_line(text: str) -> str:
@@ -205,6 +208,59 @@ def _beside(path: Path) -> tuple[Path, TextIO]:
     return target, file  # type: ignore[return-value]
 
 
+async def plan_one(screen: Screen, settings: "Settings", kind: str, key: str) -> int:
+    """The step of one record, with each field as it is and as it would be."""
+    from zohosync.bootstrap import open_project
+    from zohosync.clock import Chance
+    from zohosync.core import plan as steps
+    from zohosync.core.figures import calls_of
+    from zohosync.core.kinds import KINDS
+    from zohosync.core.listing import changes_of
+    from zohosync.core.records import Desired, Ref
+    from zohosync.engine.passes import Rehearser
+    from zohosync.store.history import History
+    from zohosync.wiring import policy_of
+
+    ref = Ref(kind, key)
+    async with open_project(settings, chance=Chance()) as project:
+        history = History(project.database, project.org_id)
+        policy = policy_of(settings, project.installation)
+        desired = (await project.source.desired([ref])).get(ref)
+        known = await history.known(kind, [key])
+        if desired is None and not known:
+            screen.line(f"{ref} is not known, and its mapping returns no such row.")
+            screen.next_step("see that the key is the `key` of the mapping, as text")
+            screen.result({"known": False, "row": False})
+            return FAILED
+        if desired is None:
+            claim = known[key]
+            step = steps.plan(None, claim, {}, policy)
+        else:
+            rehearser = Rehearser(project.source, policy, records=project.records, history=history)
+            (_, claim, step), *_ = await rehearser.steps(kind, [desired])
+    wanted = desired or Desired(ref)
+    calls = calls_of(step, KINDS[kind], desired.state if desired else None)
+    said, changes = steps.as_json(step), list(changes_of(step, wanted, claim))
+    why, noun = said.get("reason"), "call" if calls == 1 else "calls"
+    screen.line(f"{ref}: {said['step']}{f' ({why})' if why else ''}, {calls} {noun}")
+    rows = [
+        (each.field, short(each.before, 70), short(each.after, 70))
+        for each in changes
+        if not (why and each.field == "reason")
+    ]
+    if rows:
+        screen.table(("field", "accepted last", "would be"), rows)
+    screen.line("Nothing was sent.")
+    screen.next_step(f"zohosync why {kind} {key}")
+    screen.result(
+        {
+            "kind": kind, "key": key, **said, "before": claim.payload, "calls": calls,
+            "changes": changes_json(changes),
+        }
+    )  # fmt: skip
+    return OK
+
+
 def say_money(screen: Screen, money: "Money") -> list[dict[str, str]]:
     """The sums by topic, kind and currency, then what they warn of; returns the warnings."""
     rows = [
@@ -232,6 +288,8 @@ def money_json(money: "Money") -> list[dict[str, Any]]:
 
 def warnings_of(money: "Money") -> list[dict[str, str]]:
     """What a person should see to before anything is sent, each with its next step."""
+    from zohosync.core.money import ENDING
+
     told = [
         *(
             _warning(
@@ -261,7 +319,7 @@ def warnings_of(money: "Money") -> list[dict[str, str]]:
             for kind, count, sums in _together(money, "twice")
         ),
     ]
-    for topic in _ENDING:
+    for topic in (topic for topic in _WORDS if topic in ENDING):
         for kind, count, sums in _together(money, topic):
             warning = f"{count:,} {kind} {_WORDS[topic]}{sums}: the brake stops many at once"
             told.append(_warning(warning, f"see that each is meant: zohosync plan {kind} --all"))

@@ -11,6 +11,9 @@ EXACT = Context(prec=400, traps=[Inexact, InvalidOperation])
 """Sums and products of numbers that a payload may hold are exact in it, or an error."""
 
 _ROUNDED = Context(prec=400, rounding=ROUND_HALF_UP)
+DIGITS_MAX = 60
+"""Digits of a number in a line, before or after its point; one with more is not reckoned with."""
+
 _WHOLE = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
 _THIRDS = "BHD IQD JOD KWD LYD OMR TND"
 _TRUE = frozenset({"true", "t", "yes", "y", "1"})
@@ -98,7 +101,9 @@ def number(value: Any) -> Decimal | None:
         found = Decimal(str(value).strip())
     except InvalidOperation:
         return None
-    return found if found.is_finite() and abs(found.adjusted()) < 60 else None
+    _, digits, exponent = found.as_tuple()
+    usable = isinstance(exponent, int) and abs(exponent) <= DIGITS_MAX >= len(digits)
+    return found if usable else None
 
 
 def rounded(amount: Decimal, places: int | None) -> Decimal:
