@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -122,15 +123,15 @@ async def rehearse_kinds(
     from zohosync.core.money import Money
     from zohosync.store.usage import Usage
 
-    with written(table) as rows:
-        listing = Listing(screen, limit=limit, table=rows)
-        async with open_project(settings, chance=Chance()) as project:
-            standing = await Usage(project.database, project.org_id).standing()
-            assert standing is not None, "the project registered its organisation"
-            today = standing.now.astimezone(standing.zone).date()
-            money = Money(today, settings.organization.currency)
-            found = await _rehearsed(screen, project, kinds, money=money, see=listing)
-    listing.close()
+    with closing(Listing(screen, limit=limit)) as listing:
+        with written(table) as listing.table:
+            async with open_project(settings, chance=Chance()) as project:
+                standing = await Usage(project.database, project.org_id).standing()
+                assert standing is not None, "the project registered its organisation"
+                today = standing.now.astimezone(standing.zone).date()
+                money = Money(today, settings.organization.currency)
+                found = await _rehearsed(screen, project, kinds, money=money, see=listing)
+        listing.say()
     cost = cost_of(found.calls, settings.limits, used_today=sum(standing.used.values()))
     _say_steps(screen, found)
     warnings = say_money(screen, money)

@@ -44,16 +44,21 @@ _WORDS = {
 
 
 class Listing:
-    """Shows records as they are planned: the first of each kind on the screen, all in a file.
+    """Takes records as they are planned: the first of each kind for the screen, all for a file.
 
-    The first of each step is shown beyond the limit, too. Nothing is kept but what --json lists.
+    The first of each step is shown beyond the limit, too. What is to be shown waits in a file of
+    its own until `say`: whoever reads slowly (`| less`) holds up no transaction, and however
+    many records there are, none is kept in memory but what --json lists.
     """
 
-    def __init__(self, screen: Screen, *, limit: int | None, table: Any = None) -> None:
-        """`limit` records of each kind are shown, None: all; `table` is a csv writer."""
+    def __init__(self, screen: Screen, *, limit: int | None) -> None:
+        """`limit` records of each kind are shown, None: all; `table` may become a csv writer."""
         self._screen = screen
         self._limit = limit
-        self._table = table
+        self.table: Any = None
+        self._lines = tempfile.SpooledTemporaryFile(  # noqa: SIM115 - `close` does
+            1_000_000, "w+", encoding="utf-8", newline="\n"
+        )
         self._steps: Counter[str] = Counter()
         self._shown = 0
         self._kind: str | None = None
@@ -67,14 +72,14 @@ class Listing:
         if not is_told(step):
             return
         kind, key, word = desired.ref.kind, desired.ref.key, word_of(step)
-        if self._table is not None:
+        if self.table is not None:
             for change in changes_of(step, desired, claim):
                 values = (cell(change.before), cell(change.after))
-                self._table.writerow((kind, key, word, change.field, *values))
+                self.table.writerow((kind, key, word, change.field, *values))
         if not is_shown(step):
             return
         if kind != self._kind:
-            self.close()
+            self._end_kind()
             self._kind = kind
         self._steps[word] += 1
         if (
@@ -82,15 +87,26 @@ class Listing:
             or self._shown < self._limit
             or self._steps[word] == 1 <= self._limit
         ):
-            self._show(kind, key, word, list(changes_of(step, desired, claim)))
+            self._take(kind, key, word, list(changes_of(step, desired, claim)))
+
+    def say(self) -> None:
+        """Show what was taken; call when the last record is planned."""
+        self._end_kind()
+        self._lines.seek(0)
+        for line in self._lines:
+            self._screen.line(line.rstrip("\n"))
 
     def close(self) -> None:
-        """Say how many of the present kind were not shown."""
+        """Let go of the lines."""
+        self._lines.close()
+
+    def _end_kind(self) -> None:
+        """Say how many of the present kind are not shown."""
         left = self._steps.total() - self._shown
         if left:
             self.complete = False
             more = "--all, or --csv FILE"
-            self._screen.line(f"  … and {left:,} more {self._kind}: {more}", style="dim")
+            self._lines.write(f"  … and {left:,} more {self._kind}: {more}\n")
         self._steps.clear()
         self._shown, self._kind = 0, None
 
@@ -99,11 +115,12 @@ class Listing:
         per_kind = JSON_MAX if self._limit is None else min(self._limit, JSON_MAX)
         return {"per_kind": per_kind, "complete": self.complete, "records": self.records}
 
-    def _show(self, kind: str, key: str, word: str, changes: list["Change"]) -> None:
+    def _take(self, kind: str, key: str, word: str, changes: list["Change"]) -> None:
         if not self._shown:
-            self._screen.line(kind, style="bold")
+            self._lines.write(f"{kind}\n")
         self._shown += 1
-        self._screen.line(f"  {word:<9} {one_line(key)}  {_told(changes)}".rstrip())
+        line = f"  {word:<9} {one_line(key)}  {_told(changes)}".rstrip()
+        self._lines.write(f"{line}\n")
         if not self._screen.as_json:
             return
         listed = self.records.setdefault(kind, [])

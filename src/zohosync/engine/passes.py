@@ -33,6 +33,10 @@ SAMPLES = 5
 """Sample keys that a rehearsal keeps of each kind's failures."""
 
 
+BATCH = 250
+"""Rows of a mapping planned at once. The reading transaction idles meanwhile, 2 s at most."""
+
+
 async def mark_all(source: Source, kinds: Sequence[str], tell: Tell) -> dict[str, int]:
     """Mark every row of these kinds, parents first, in the lane of backfills; returns how many."""
     marked = {}
@@ -177,7 +181,7 @@ async def batches(source: Source, kind: str) -> AsyncGenerator[list[dict[str, An
 
     async def read() -> None:
         try:
-            async with aclosing(source.all_rows(kind)) as found:
+            async with aclosing(source.all_rows(kind, batch=BATCH)) as found:
                 async for rows in found:
                     await queue.put(rows)
         except ZohosyncError as error:
