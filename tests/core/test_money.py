@@ -170,6 +170,7 @@ def test_the_currency_is_the_rows_own_else_its_customers_else_the_organisations(
         ([{"name": "the item's own price"}], {}, None),
         ([{"price": 1, "quantity": "many"}], {}, None),
         ([{"price": 1, "discount": "some%"}], {}, None),
+        ([{"price": "1e300"}, {"price": "1e-300"}], {}, None),  # no money has so many digits
         (["no line"], {}, None),
         ([], {}, None),
     ],
