@@ -5,6 +5,7 @@ import csv
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import aclosing
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -21,10 +22,11 @@ from zohosync.clock import Chance, SystemClock
 from zohosync.core.money import Money
 from zohosync.core.plan import Policy
 from zohosync.demo import book as books
-from zohosync.engine.passes import Rehearser, rehearse
+from zohosync.engine.passes import Rehearser, batches, rehearse
 from zohosync.sandbox import Sandbox, SandboxLimits
 from zohosync.store.database import Database
 from zohosync.store.history import History
+from zohosync.store.source import Source
 from zohosync.testing.world import ZONE, World, WorldSettings, world
 
 Run = Callable[..., Done]
@@ -287,6 +289,19 @@ def test_a_plan_that_breaks_leaves_the_file_as_it_was(
     assert zohosync("plan", "--csv", "plan.csv").code == 1
     assert Path("plan.csv").read_text(encoding="utf-8") == whole
     assert not list(Path().glob(".*.part"))
+
+
+async def test_whoever_breaks_off_amid_the_rows_leaves_with_the_own_error(
+    database: Database,
+) -> None:
+    many = "select n as key from generate_series(1, 5000) n"
+    source = await Source.open(
+        database, {"customers": many}, installation="x", marker_field=None, time_zone=ZONE
+    )
+    with pytest.raises(BrokenPipeError):
+        async with aclosing(batches(source, "customers")) as found:
+            async for _ in found:
+                raise BrokenPipeError
 
 
 async def rehearsed(joined: World, database: Database, today: date, org_id: str) -> Money:

@@ -193,6 +193,8 @@ async def batches(source: Source, kind: str) -> AsyncGenerator[list[dict[str, An
         try:
             while (rows := await queue.get()) is not None:
                 yield rows
+        except GeneratorExit:  # whoever took them has enough: no error for the group to report
+            return
         finally:
             reading.cancel()
     if failed:
