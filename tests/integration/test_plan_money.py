@@ -299,9 +299,13 @@ async def test_whoever_breaks_off_amid_the_rows_leaves_with_the_own_error(
         database, {"customers": many}, installation="x", marker_field=None, time_zone=ZONE
     )
     with pytest.raises(BrokenPipeError):
-        async with aclosing(batches(source, "customers")) as found:
-            async for _ in found:
-                raise BrokenPipeError
+        await broken_off(source)
+
+
+async def broken_off(source: Source) -> None:
+    async with aclosing(batches(source, "customers")) as found:
+        async for _ in found:
+            raise BrokenPipeError
 
 
 async def rehearsed(joined: World, database: Database, today: date, org_id: str) -> Money:
