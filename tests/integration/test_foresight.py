@@ -87,7 +87,8 @@ def test_a_forecast_of_the_sample_book_before_anything_was_sent(
     zohosync: Run, book: books.Book
 ) -> None:
     dry = zohosync("plan", "--json").last
-    assert dry == zohosync("backfill", "--dry-run", "--json").last
+    again = zohosync("backfill", "--dry-run", "--json").last
+    assert {**dry, "ends": None} == {**again, "ends": None}, "but for the instant of asking"
     told = zohosync("plan", "--forecast", "--per-day", "100", "--json")
     assert told.code == 0
     said = told.last

@@ -1,14 +1,16 @@
 """The verb plan: what would be done, step by step or field by field, and how long it takes."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zohosync.cli.preview import SCREENFUL, Listing, money_json, plan_one, say_money, written
 from zohosync.cli.screen import (
-    FAILED,
     HERE,
     OK,
     AsJson,
@@ -51,28 +53,45 @@ def plan(  # noqa: PLR0917 - options are not positional on a command line
         str | None,
         typer.Option(metavar="DATE", help="What leaving out older records would do (2026-01-31)."),
     ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=0, max=1_000_000, help=f"Records shown of a kind, not {SCREENFUL}."),
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Show every record.")] = False,
+    table: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="Every change, a row for each field."),
+    ] = None,
     json: AsJson = False,
 ) -> int:
     """What would be done, by the very code that does it: a kind's steps, or one record's fields.
 
-    With --forecast, how long a backfill takes under the limits, and what would change that. Spends
-    no call.
+    Record by record, with the calls, the time and the money that it takes. With --forecast, how
+    long a backfill takes under the limits, and what would change that. Spends no call.
     """
     from zohosync.errors import SettingsError
 
     screen, settings = Screen(json), settings_of(project)
     named, mapped = names or [], tuple(settings.kinds)
     day = _day_of(since)
+    one = len(named) == 2 and named[1] not in mapped
+    if (forecast or one) and (limit is not None or all_ or table is not None):
+        raise SettingsError(
+            "--limit, --all and --csv list whole kinds", next_step="zohosync plan [KIND]..."
+        )
+    if all_ and limit is not None:
+        raise SettingsError("--all and --limit contradict each other", next_step="leave one out")
     if not forecast and (per_day is not None or day is not None):
         step = f"zohosync plan --forecast {' '.join(named)}".strip()
         raise SettingsError("--per-day and --since go with --forecast", next_step=step)
-    if len(named) == 2 and named[1] not in mapped and not forecast:
+    if one and not forecast:
         kinds_of(named[:1], mapped)
-        return asyncio.run(_plan_one(screen, settings, named[0], named[1]))
+        return asyncio.run(plan_one(screen, settings, named[0], named[1]))
     kinds = kinds_of(named, mapped)
     if forecast:
         return asyncio.run(_forecast(screen, settings, kinds, per_day=per_day, since=day))
-    return asyncio.run(rehearse_kinds(screen, settings, kinds))
+    shown = None if all_ else SCREENFUL if limit is None else limit
+    return asyncio.run(rehearse_kinds(screen, settings, kinds, limit=shown, table=table))
 
 
 def _day_of(text: str | None) -> date | None:
@@ -89,38 +108,83 @@ def _day_of(text: str | None) -> date | None:
         ) from None
 
 
-async def rehearse_kinds(screen: Screen, settings: "Settings", kinds: tuple[str, ...]) -> int:
-    """Plan every row of these kinds and say the steps and what they cost."""
+async def rehearse_kinds(
+    screen: Screen,
+    settings: "Settings",
+    kinds: tuple[str, ...],
+    *,
+    limit: int | None = SCREENFUL,
+    table: Path | None = None,
+) -> int:
+    """Plan every row of these kinds and say the steps, what they cost and the money they move."""
     from zohosync.bootstrap import open_project
     from zohosync.clock import Chance
     from zohosync.core.figures import cost_of
-    from zohosync.store.history import History
+    from zohosync.core.money import Money
+    from zohosync.store.usage import Usage
 
-    async with open_project(settings, chance=Chance()) as project:
-        found = await _rehearsed(screen, project, kinds)
-        organization = await History(project.database, project.org_id).organization() or {}
-    cost = cost_of(found.calls, settings.limits, used_today=organization.get("calls_today") or 0)
+    with closing(Listing(screen, limit=limit)) as listing:
+        with written(table) as listing.table:
+            async with open_project(settings, chance=Chance()) as project:
+                standing = await Usage(project.database, project.org_id).standing()
+                assert standing is not None, "the project registered its organisation"
+                today = standing.now.astimezone(standing.zone).date()
+                money = Money(today, settings.organization.currency)
+                found = await _rehearsed(screen, project, kinds, money=money, see=listing)
+        listing.say()
+    cost = cost_of(found.calls, settings.limits, used_today=sum(standing.used.values()))
     _say_steps(screen, found)
-    screen.line(f"{cost.words} under the limits {settings.limits_plan}. Nothing was sent.")
+    warnings = say_money(screen, money)
+    ends = _ends(found, settings, standing)
+    for text in _uncounted(found):
+        screen.line(f"- {text}")
+    screen.line(f"{ends.words}, under the limits {settings.limits_plan}. Nothing was sent.")
+    if table is not None:
+        screen.line(f"Every change stands in {table}, a row for each field.")
     screen.next_step(f"zohosync backfill {' '.join(kinds) if len(kinds) == 1 else ''}".strip())
     screen.result(
         {
-            "dry_run": True,
-            "rows": found.rows,
-            "kinds": _tallies(found),
-            "calls": cost.calls,
-            "minutes": round(cost.minutes, 1),
-            "days": cost.days,
-            "limits": settings.limits_plan,
+            "dry_run": True, "rows": found.rows, "kinds": _tallies(found),
+            "calls": cost.calls, "minutes": round(cost.minutes, 1), "days": cost.days,
+            "limits": settings.limits_plan, "ends": _plain(ends),
+            "uncounted": _uncounted(found), "today": today,
+            "money": money_json(money), "warnings": warnings,
+            "listing": listing.as_json(), "csv": None if table is None else str(table),
         }
-    )
+    )  # fmt: skip
     return OK
 
 
+def _uncounted(found: "Rehearsal") -> list[str]:
+    """What the calls and sums of a rehearsal leave out, in words."""
+    texts = {
+        "wait": "wait for parents that Zoho lacks, and are not counted",
+        "verify": "may have been written already; what comes after the look-up is not counted",
+    }
+    counts = {
+        word: sum(tally.steps.get(word, 0) for tally in found.tallies.values()) for word in texts
+    }
+    return [f"{count:,} {texts[word]}" for word, count in counts.items() if count]
+
+
+def _ends(found: "Rehearsal", settings: "Settings", standing: "Standing") -> "Forecast":
+    """When the calls of a rehearsal would be done, in the lane of backfills."""
+    from dataclasses import replace
+
+    from zohosync.core.forecast import forecast
+    from zohosync.core.records import BULK
+
+    mix = {kind: tally.calls for kind, tally in found.tallies.items() if tally.calls}
+    return forecast({BULK: found.calls}, settings.limits, replace(standing, mix=mix))
+
+
 async def _rehearsed(
-    screen: Screen, project: "Project", kinds: tuple[str, ...], since: date | None = None
+    screen: Screen, project: "Project", kinds: tuple[str, ...], **more: Any
 ) -> "Rehearsal":
-    """Every row of these kinds planned, while the screen shows how far it is."""
+    """Every row of these kinds planned, while the screen shows how far it is.
+
+    `more` goes to the Rehearser: since, money, see.
+    """
     from zohosync.engine.passes import Rehearser, rehearse
     from zohosync.store.history import History
     from zohosync.store.inspection import Inspection
@@ -131,7 +195,7 @@ async def _rehearsed(
         policy_of(project.settings, project.installation),
         records=project.records,
         history=History(project.database, project.org_id),
-        since=since,
+        **more,
     )
     inspection, found = Inspection(project.database), rehearser.result
     about = sum([await inspection.rows(project.source.mapped(kind)) for kind in kinds])
@@ -161,59 +225,6 @@ def _tallies(found: "Rehearsal") -> dict[str, Any]:
     }
 
 
-async def _plan_one(screen: Screen, settings: "Settings", kind: str, key: str) -> int:
-    """The step of one record, with each field as it is and as it would be."""
-    from zohosync.bootstrap import open_project
-    from zohosync.clock import Chance
-    from zohosync.core import plan as steps
-    from zohosync.core.figures import calls_of
-    from zohosync.core.kinds import KINDS
-    from zohosync.core.records import Ref
-    from zohosync.engine.passes import Rehearser
-    from zohosync.store.history import History
-    from zohosync.wiring import policy_of
-
-    ref = Ref(kind, key)
-    async with open_project(settings, chance=Chance()) as project:
-        history = History(project.database, project.org_id)
-        policy = policy_of(settings, project.installation)
-        desired = (await project.source.desired([ref])).get(ref)
-        known = await history.known(kind, [key])
-        if desired is None and not known:
-            screen.line(f"{ref} is not known, and its mapping returns no such row.")
-            screen.next_step("see that the key is the `key` of the mapping, as text")
-            screen.result({"known": False, "row": False})
-            return FAILED
-        if desired is None:
-            step, before = steps.plan(None, known[key], {}, policy), known[key].payload
-        else:
-            rehearser = Rehearser(project.source, policy, records=project.records, history=history)
-            (_, claim, step), *_ = await rehearser.steps(kind, [desired])
-            before = claim.payload
-    calls = calls_of(step, KINDS[kind], desired.state if desired else None)
-    said = steps.as_json(step)
-    after: Mapping[str, Any] = said.get("fields") or said.get("payload") or {}
-    rows = [
-        (name, _short((before or {}).get(name)), _short(value)) for name, value in after.items()
-    ]
-    why = said.get("reason")
-    noun = "call" if calls == 1 else "calls"
-    screen.line(f"{ref}: {said['step']}{f' ({why})' if why else ''}, {calls} {noun}")
-    if rows:
-        screen.table(("field", "accepted last", "would be sent"), rows)
-    screen.line("Nothing was sent.")
-    screen.next_step(f"zohosync why {kind} {key}")
-    screen.result({"kind": kind, "key": key, **said, "before": before, "calls": calls})
-    return OK
-
-
-def _short(value: Any) -> str:
-    from zohosync.cli.screen import as_json
-
-    text = value if isinstance(value, str) else "" if value is None else as_json(value)
-    return text if len(text) <= 70 else text[:69] + "…"
-
-
 async def _forecast(
     screen: Screen,
     settings: "Settings",
@@ -231,7 +242,7 @@ async def _forecast(
     from zohosync.store.usage import Usage
 
     async with open_project(settings, chance=Chance()) as project:
-        found = await _rehearsed(screen, project, kinds, since)
+        found = await _rehearsed(screen, project, kinds, since=since)
         standing = await Usage(project.database, project.org_id).standing(per_day=per_day)
     assert isinstance(standing, Standing), "the project registered its organisation"
     mix = {kind: tally.calls for kind, tally in found.tallies.items() if tally.calls}
@@ -243,9 +254,7 @@ async def _forecast(
     ends = forecast(wanted, settings.limits, standing)
     changes = what_if(wanted, settings.limits, standing, plan=settings.limits_plan, older=older)
     assumed = _assumed(settings.limits, standing, since, given=per_day is not None)
-    waiting = sum(tally.steps.get("wait", 0) for tally in found.tallies.values())
-    if waiting:
-        assumed.append(f"{waiting:,} wait for parents that Zoho lacks, and are not counted")
+    assumed += _uncounted(found)
     paused = [kind for kind in project.organization.paused_kinds if kind in kinds]
     _say_steps(screen, found)
     _say_forecast(screen, ends, changes, settings)

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from zohosync.core.records import BULK, LIVE, NORMAL
+from zohosync.core.worth import Worth
 
 ALL_FIELDS = frozenset({"*"})
 
@@ -83,7 +84,8 @@ class Kind:
     Zoho, never made. `match` are groups of fields by which a row and a record that were made apart
     are known to be one, strongest first, where the fields of `agree` do not say otherwise;
     `resemble` are groups that only propose it; `told_by` is how people know one. `guide_batch` is a
-    backfill's batch under the guide's plan, and its pause in seconds.
+    backfill's batch under the guide's plan, and its pause in seconds. `worth` says where its money
+    stands.
     """
 
     name: str
@@ -121,6 +123,7 @@ class Kind:
     link_only: bool = False
     new_priority: int = NORMAL
     guide_batch: tuple[int, float] | None = None
+    worth: Worth | None = None
 
 
 _ACTIVE = States(
@@ -167,6 +170,7 @@ PLANS = Kind(
     always=("plan_code", "name", "recurring_price", "interval"),
     locked=MappingProxyType({"*": frozenset({"plan_code", "product_id"})}),
     money=("recurring_price", "setup_fee"),
+    worth=Worth(price="recurring_price", lends=True),
     new_priority=BULK,
 )
 CUSTOMERS = Kind(
@@ -239,6 +243,7 @@ SUBSCRIPTIONS = Kind(
     hints=("child_invoice_id",),
     money=("plan.price", "plan.setup_fee"),
     dates=("starts_at",),
+    worth=Worth("plan.price", "plan.quantity", starts="starts_at"),
 )
 INVOICES = Kind(
     name="invoices",
@@ -307,6 +312,7 @@ INVOICES = Kind(
     lock_advice="it is issued: void it and issue a new one",
     money=("adjustment", "shipping_charge", "total"),
     dates=("date", "due_date"),
+    worth=Worth(lines="invoice_items", made=True, issued="open", due="due_date"),
     raises=True,
     unique=("invoice_number",),
     somebody=(("invoice_number",),),
@@ -346,6 +352,7 @@ PAYMENTS = Kind(
     lock_advice="refund or correct it by hand in Zoho",
     money=("amount", "bank_charges"),
     dates=("date",),
+    worth=Worth("amount", made=True),
     unique=("reference_number",),
     somebody=(("reference_number", "amount"),),
     match=(("reference_number", "amount"),),

@@ -12,6 +12,7 @@ from zohosync.core.checks import Fault, RowChecks
 from zohosync.core.figures import Tally, calls_of
 from zohosync.core.forecast import Standing, remaining_s
 from zohosync.core.kinds import KINDS, MAPPED
+from zohosync.core.money import CURRENCY, Money
 from zohosync.core.plan import Fail, Policy, Skip, Step, Wait, plan, planned_operation
 from zohosync.core.records import BULK, Claim, Desired, ParentView, Ref, Status
 from zohosync.errors import DatabaseError, DatabaseUnavailableError, ZohosyncError
@@ -25,8 +26,15 @@ from zohosync.store.usage import Usage, limits_in_force, standing_of
 Tell = Callable[[str, int], None]
 """Told of each kind and how many of its rows are done."""
 
+See = Callable[[Desired, Claim, Step], None]
+"""Shown each row that a rehearsal plans, with what is known of its record."""
+
 SAMPLES = 5
 """Sample keys that a rehearsal keeps of each kind's failures."""
+
+
+BATCH = 250
+"""Rows of a mapping planned at once. The reading transaction idles meanwhile, 2 s at most."""
 
 
 async def mark_all(source: Source, kinds: Sequence[str], tell: Tell) -> dict[str, int]:
@@ -71,21 +79,29 @@ class Rehearser:
         records: Records | None,
         history: History | None,
         since: date | None = None,
+        money: Money | None = None,
+        see: See | None = None,
     ) -> None:
         """Without `records` and `history` (no schema yet) every row is a new one.
 
-        What is dated before `since` is counted apart, too.
+        What is dated before `since` is counted apart, too; `money` adds up what would move, and
+        `see` is shown every row.
         """
         self._source = source
         self._since = since
         self._policy = policy
         self._records = records
         self._history = history
+        self._money = money
+        self._see = see
+        self._lent: set[Ref] = set()
         self._views: dict[Ref, ParentView] = {}
         self.result = Rehearsal()
 
     async def take(self, kind: str, wanted: Sequence[Desired]) -> None:
         """Plan a batch of rows of one kind; call with parents before children."""
+        if self._money is not None:
+            await self._borrow(self._money, wanted)
         tally = self.result.tallies.setdefault(kind, Tally())
         for desired, claim, step in await self.steps(kind, wanted):
             calls = calls_of(step, KINDS[kind], desired.state)
@@ -94,6 +110,11 @@ class Rehearser:
                 self.result.older_rows += 1
                 self.result.older_calls += calls
             self._views[desired.ref] = _afterwards(desired, claim, step)
+            if self._money is not None:
+                self._money.note(desired)
+                self._money.take(desired, claim, step)
+            if self._see is not None:
+                self._see(desired, claim, step)
             if isinstance(step, Fail):
                 failures = self.result.failures.setdefault(kind, [])
                 if len(failures) < SAMPLES:
@@ -112,6 +133,19 @@ class Rehearser:
             (desired, claim, plan(desired, claim, parents, self._policy))
             for desired, claim in zip(wanted, claims, strict=True)
         ]
+
+    async def _borrow(self, money: Money, wanted: Sequence[Desired]) -> None:
+        """Read what rows of kinds outside of this pass lend to these: a currency, a price."""
+        named = {slot.parent for desired in wanted for slot in desired.slots} - self._lent
+        asked = [
+            ref
+            for ref in named
+            if ref.kind not in self.result.tallies and _lends(self._source, ref.kind)
+        ]
+        self._lent.update(asked)
+        for lender in (await self._source.desired(asked)).values():
+            if lender is not None:
+                money.note(lender)
 
     async def _parents(self, wanted: Sequence[Desired]) -> dict[Ref, ParentView]:
         named = {slot.parent for desired in wanted for slot in desired.slots}
@@ -147,7 +181,7 @@ async def batches(source: Source, kind: str) -> AsyncGenerator[list[dict[str, An
 
     async def read() -> None:
         try:
-            async with aclosing(source.all_rows(kind)) as found:
+            async with aclosing(source.all_rows(kind, batch=BATCH)) as found:
                 async for rows in found:
                     await queue.put(rows)
         except ZohosyncError as error:
@@ -159,8 +193,8 @@ async def batches(source: Source, kind: str) -> AsyncGenerator[list[dict[str, An
         try:
             while (rows := await queue.get()) is not None:
                 yield rows
-        except GeneratorExit:  # whoever takes them left: the group would hide why
-            pass
+        except GeneratorExit:  # whoever took them has enough: no error for the group to report
+            return
         finally:
             reading.cancel()
     if failed:
@@ -202,6 +236,14 @@ async def examine(
         except DatabaseError as error:
             faults.append(unreadable(kind, error))
     return [*faults, *rows.faults()]
+
+
+def _lends(source: Source, kind: str) -> bool:
+    """Whether children of this kind's rows take a currency or a price from them."""
+    if kind not in source.kinds:
+        return False
+    worth = KINDS[kind].worth
+    return (worth is not None and worth.lends) or CURRENCY in dict(source.mapped(kind).columns)
 
 
 def fresh(ref: Ref) -> Claim:
