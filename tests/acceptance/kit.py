@@ -272,8 +272,7 @@ class Shop:
         )
         marks = f"{await self.value('select count(*) from zohosync.marks')} marks"
         lines = [*map(str, (*counts, *servers)), marks, str(organization), f"exit codes {codes}"]
-        lines += logs
-        return "\n".join([*lines, str(self.sandbox.ledger.summary())])
+        return "\n".join([*lines, *logs, str(self.sandbox.ledger.summary())])
 
 
 def write_project(

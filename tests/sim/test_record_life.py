@@ -295,5 +295,6 @@ def test_every_change_in_the_table_of_states_happens(ground: Ground) -> None:
             for meanwhile in ("stops", "silence"):
                 life.work_on(CUSTOMER, other, 10, meanwhile, "done")
                 life.teardown()
-    unseen = {(c.before, c.after, c.by) for c in CHANGES} - ground.seen
+    beside = {"link_records", "hold_records", "release_held", "free_records"}  # test_compare_store
+    unseen = {(c.before, c.after, c.by) for c in CHANGES if c.by not in beside} - ground.seen
     assert not unseen, "docs/states.md names what does not happen"

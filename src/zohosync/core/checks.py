@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from zohosync.core.kinds import KINDS, Kind
+from zohosync.core.kind import Kind
+from zohosync.core.kinds import KINDS
 from zohosync.core.mapping import column_names
 from zohosync.core.records import Desired, Ref, Slot
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from zohosync.core.kinds import Kind
+from zohosync.core.kind import Kind
 from zohosync.core.records import Desired, Payload, canonical, same
 
 NAMED_MAX = 10

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from math import ceil
 
 from zohosync.core.governor import MINUTE_S, Limits
-from zohosync.core.kinds import KINDS, Kind
+from zohosync.core.kind import Kind
+from zohosync.core.kinds import KINDS
 from zohosync.core.plan import Create, Find, Step, Transition, Update
 from zohosync.core.records import Desired, ParentView, Ref
 from zohosync.core.replies import Found, Reply

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from zohosync.core.kinds import Kind
+from zohosync.core.kind import Kind
 from zohosync.core.records import Payload
 
 LINE_IDS = "line_ids"

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
-from zohosync.core.kinds import KINDS, Kind
+from zohosync.core.kind import Kind
+from zohosync.core.kinds import KINDS
 from zohosync.core.lines import SEEN_LINES, seen_lines, without_line_ids
 from zohosync.core.mapping import marked
 from zohosync.core.plan import Find, Purpose

@@ -6,7 +6,8 @@ from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from zohosync.core.kinds import KINDS, Kind, Reference
+from zohosync.core.kind import Kind, Reference
+from zohosync.core.kinds import KINDS
 from zohosync.core.records import (
     NO_FLOAT,
     Desired,

@@ -5,7 +5,8 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
-from zohosync.core.kinds import KINDS, Kind
+from zohosync.core.kind import Kind
+from zohosync.core.kinds import KINDS
 from zohosync.core.mapping import internal_desired
 from zohosync.core.plan import Create, Step, Transition, Update
 from zohosync.core.records import Claim, Desired, Ref

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from zohosync.core.kinds import Kind
+from zohosync.core.kind import Kind
 from zohosync.core.pairs import Row, label
 from zohosync.core.records import Payload
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from zohosync.core.compare import Sort, Verdict, name_of
 from zohosync.core.covered import Share
-from zohosync.core.kinds import KINDS, Kind
+from zohosync.core.kind import Kind
+from zohosync.core.kinds import KINDS
 from zohosync.core.mapping import identity_of
 from zohosync.core.records import Desired, Payload, at, canonical, fingerprint, place, same
 

@@ -7,7 +7,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from zohosync.core.kinds import ALL_FIELDS, KINDS, Kind
+from zohosync.core.kind import Kind
+from zohosync.core.kinds import ALL_FIELDS, KINDS
 from zohosync.core.lines import SEEN_LINES, with_line_ids
 from zohosync.core.mapping import identity_of, somebody_else
 from zohosync.core.records import (

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from zohosync.core.kinds import Kind
+from zohosync.core.kind import Kind
 from zohosync.core.plan import Policy, Purpose
 from zohosync.core.records import Claim, ErrorClass, Payload, Problem, Ref, Status
 

@@ -2,10 +2,11 @@
 
 Theory of operation. `records.status` says who moves a record next: time (it has a `due_at`), a
 worker (it has a lease), another record (it waits on a parent), or a change of its row or a person
-(it rests). Only a worker's attempt judges; everything else gives a record back to be judged. An
-open intent is no status of its own: it is kept beside it, and whatever the status is, the next
-attempt looks the write up before anything else. So the table can be read without it, and it holds
-for every kind alike.
+(it rests). Only a worker's attempt judges; everything else gives a record back to be judged, save
+a link that compare made: it is taken as it is, and nothing is sent. An open intent is
+no status of its own: it is kept beside it, and whatever the status is, the next attempt looks the
+write up before anything else. So the table can be read without it, and it holds for every kind
+alike.
 """
 
 from dataclasses import dataclass
@@ -49,6 +50,15 @@ CHANGES: tuple[Change, ...] = (
     *(
         Change(rested, _S.PENDING, "suspect_parent", "a child was told that Zoho lacks it")
         for rested in (_S.SYNCED, _S.FAILED, _S.SKIPPED)
+    ),
+    Change(None, _S.PENDING, "hold_records", "compare found what in Zoho may be it"),
+    Change(_S.FAILED, _S.PENDING, "release_held", "compare finds nothing any more that may be it"),
+    Change(_S.FAILED, _S.PENDING, "free_records", "nothing in Zoho is it, a person said"),
+    *(
+        Change(before, after, "link_records", f"compare linked it{since}")
+        for after, since in ((_S.SYNCED, ""), (_S.PENDING, "; its row changed since"))
+        for before in (None, _S.PENDING, _S.RETRYING, _S.FAILED, _S.WAITING, _S.SKIPPED)
+        if before not in (after, None if since else _S.SYNCING)
     ),
     Change(_S.WAITING, _S.PENDING, "wake_children", "the parent is as it has to be"),
     *(

@@ -27,7 +27,8 @@ from zohosync.core.compare import (
     there_of,
 )
 from zohosync.core.covered import Covering, covered_of, sort_covering
-from zohosync.core.kinds import KINDS, Kind
+from zohosync.core.kind import Kind
+from zohosync.core.kinds import KINDS
 from zohosync.core.month import Entry, entry_of, only_there
 from zohosync.core.pairs import Row, held, label, linked_row, named, plain, row_verdict, shares
 from zohosync.core.plan import resolve

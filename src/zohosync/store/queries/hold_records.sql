@@ -2,10 +2,8 @@
 --   while anything is, nothing is made for it. What is linked or under way is left alone.
 -- Locks: the records, by key.
 -- Index: records_pkey.
-insert into zohosync.records as r (org_id, kind, key, version, synced_version, status, priority,
-  rivals, error_class, error_message, settled_at)
-select %(org_id)s, %(kind)s, h.key, 1, 0, 'failed', 1, h.rivals, 'validation', h.reason,
-       zohosync.current_time()
+insert into zohosync.records as r (org_id, kind, key, priority, due_at, rivals, error_message)
+select %(org_id)s, %(kind)s, h.key, 1, zohosync.current_time(), h.rivals, h.reason
   from jsonb_to_recordset(%(rows)s::jsonb) as h (key text, rivals text[], reason text)
  order by h.key
 on conflict (org_id, kind, key) do update set rivals = excluded.rivals
