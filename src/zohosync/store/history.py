@@ -55,6 +55,10 @@ class History:
         """The most frequent reasons why records need a person, or wait, each with a sample key."""
         return await self._database.fetch("read_reasons", org_id=self._org_id, limit=limit)
 
+    async def stopped(self) -> list[Row]:
+        """Every record that is neither in step nor skipped, with its reason; by kind and key."""
+        return await self._database.fetch("read_stopped", org_id=self._org_id)
+
     async def workers(self) -> list[Row]:
         """Who works on this organisation; `seen_s` seconds ago each was alive."""
         return await self._database.fetch("read_workers", org_id=self._org_id)
