@@ -63,7 +63,7 @@ def _folder(directory: Path | None, *, keep: bool) -> Iterator[Path]:
 
 
 def _failed(report: "Report") -> list["Stopped"]:
-    return [each for each in report.stopped if each.status not in ("waiting",)]
+    return [each for each in report.stopped if each.status != "waiting"]
 
 
 def _tell(screen: Screen, report: "Report", plan: str, project: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
+import simplejson
 from psycopg import sql
 
 from zohosync.errors import DatabaseError
@@ -151,32 +152,19 @@ async def read_linked(origin: Database, org_id: str | None) -> tuple[str | None,
         if org_id is None or not await _is_there(reading, "zohosync.records"):
             return None, []
         try:
-            named = await reading.fetch_sql("select installation from zohosync.installation")
-            rows = await reading.fetch_sql(
-                "select kind, key, zoho_id, payload::text, fingerprint, remote_state, hints::text,"
-                " identity::text from zohosync.records"
-                " where org_id = %(org_id)s and zoho_id is not null",
-                {"org_id": org_id},
-            )
+            named = await reading.fetch_one("read_installation")
+            rows = await reading.fetch("read_linked", org_id=org_id)
         except DatabaseError as error:
             if error.sqlstate != NOT_ALLOWED:
                 raise
             return None, []
-    return (str(named[0]["installation"]) if named else None), rows
+    return (str(named["installation"]) if named else None), rows
 
 
-async def write_linked(target: Database, org_id: str, rows: list[Row]) -> None:
-    """Make records known as linked and in step, as `read_linked` gave them, with ids of there."""
-    async with target.transaction() as writing:
-        for row in rows:
-            await writing.execute_sql(
-                "insert into zohosync.records (org_id, kind, key, synced_version, status, zoho_id,"
-                " payload, fingerprint, remote_state, hints, identity) values (%(org_id)s,"
-                " %(kind)s, %(key)s, 1, 'synced', %(zoho_id)s, %(payload)s::jsonb,"
-                " %(fingerprint)s, %(remote_state)s, coalesce(%(hints)s, '{}')::jsonb,"
-                " %(identity)s::jsonb)",
-                {"org_id": org_id, **row},
-            )
+async def write_linked(target: Database, org_id: str, rows: list[Row]) -> int:
+    """Make records known as linked and in step, as `read_linked` gave them; returns how many."""
+    told = simplejson.dumps(rows, use_decimal=True)
+    return await target.execute("write_linked", org_id=org_id, rows=told)
 
 
 async def _is_there(reading: Transaction, table: str) -> bool:
