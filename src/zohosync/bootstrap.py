@@ -28,6 +28,7 @@ from zohosync.store.migrate import verify
 from zohosync.store.organizations import (
     Presence,
     Registered,
+    installation_name,
     register_installation,
     register_organization,
 )
@@ -106,7 +107,7 @@ async def register(
     Raises SettingsError (no organisation named, or registered in another mode), SchemaError (a
     copied database).
     """
-    installation = await register_installation(database, f"{chance.integer(0, 0xFFFF_FFFF):08x}")
+    installation = await register_installation(database, installation_name(chance))
     organization = await register_organization(
         database,
         org_id=organization_id(settings),
