@@ -100,9 +100,11 @@ async def open_database(
 
 
 async def register(
-    settings: Settings, database: Database, chance: Chance
+    settings: Settings, database: Database, chance: Chance, *, confirmed: bool = False
 ) -> tuple[str, Registered]:
     """Make installation and organisation known; returns the installation's name and the latter.
+
+    A real organisation takes over from another one only when Zoho has `confirmed` it.
 
     Raises SettingsError (no organisation named, or registered in another mode), SchemaError (a
     copied database).
@@ -117,6 +119,7 @@ async def register(
         currency=settings.organization.currency,
         limits=settings.limits,
         kinds=MAPPED,
+        sure=confirmed or settings.mode == "sandbox",
     )
     return installation, organization
 
@@ -275,6 +278,7 @@ async def open_service(
         house = House(project, journal, gate, remote, service)
         if settings.mode != "sandbox":
             await _see_that_it_is_it(house)
+            await register(settings, database, chance, confirmed=True)
         yield house
 
 

@@ -90,7 +90,7 @@ COMMON: dict[str, Any] = {
     "checked": False, "duration_ms": 9, "entity_type": "customer", "intent_state": "closed",
     "log_status": "success", "request": None, "response": None, "result": "created",
     "step": "create", "installation": "x", "looked": False, "reads_saved": 0,
-    "rows": "[]", "steps": [80, 95, 100], "keep_days": 90,
+    "rows": "[]", "sure": True, "steps": [80, 95, 100], "keep_days": 90,
     "since": SystemClock().now() - timedelta(hours=1), "day": SystemClock().now().date(),
     "calls": '[{"place": 0, "door": "api", "lane": 5, "kind": "customers", "key": "500",'
     ' "lease_epoch": 7, "operation": "x", "method": "POST", "path": "/", "writes": true}]',

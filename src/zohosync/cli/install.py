@@ -59,8 +59,14 @@ async def _migrate(screen: Screen, settings: "Settings", told: str | None) -> in
         found = await _said(screen, database, told)
         org_id = settings.organization.id
         if org_id is not None and told != "copied":
-            await register(settings, database, Chance())
+            _, organization = await register(settings, database, Chance())
             screen.line(f"organisation {org_id} ({settings.mode}) is known here")
+            if not organization.active:
+                screen.line(
+                    "another organisation is the active one until Zoho has confirmed this one: "
+                    "the next zohosync run asks",
+                    style="yellow",
+                )
     if told == "copied":
         screen.next_step("name an organisation of its own in zohosync.toml, then zohosync migrate")
     elif org_id is None:

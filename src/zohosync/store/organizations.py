@@ -18,6 +18,7 @@ class Registered:
 
     org_id: str
     mode: str
+    active: bool
     paused: str | None
     paused_kinds: tuple[str, ...]
 
@@ -32,8 +33,12 @@ async def register_organization(
     currency: str | None,
     limits: Limits,
     kinds: Sequence[str],
+    sure: bool = True,
 ) -> Registered:
-    """Make the organisation known and active. Raises SettingsError when its mode is another one."""
+    """Make the organisation known, and active where no other is or where we are `sure` of it.
+
+    Raises SettingsError when its mode is another one.
+    """
     values = {
         "org_id": org_id,
         "data_center": data_center,
@@ -44,6 +49,7 @@ async def register_organization(
         "limits": simplejson.dumps(asdict(limits)),
         "kinds": list(kinds),
         "day_spent": DAY_SPENT,
+        "sure": sure,
     }
     # Two first starts at once would meet in `organizations_one_active`, which no upsert resolves.
     _, rows = await database.batch(("lock_installation", {}), ("register_organization", values))
@@ -54,7 +60,9 @@ async def register_organization(
             place="[organization] mode in zohosync.toml",
             next_step="set the mode back, or use another database for the other organisation",
         )
-    return Registered(row["org_id"], row["mode"], row["paused"], tuple(row["paused_kinds"]))
+    return Registered(
+        row["org_id"], row["mode"], row["active"], row["paused"], tuple(row["paused_kinds"])
+    )
 
 
 async def change_limits(database: Database, org_id: str, limits: Limits) -> bool:
