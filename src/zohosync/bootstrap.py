@@ -282,6 +282,15 @@ async def open_service(
         yield house
 
 
+async def confirm(settings: Settings, *, clock: Clock, chance: Chance) -> None:
+    """Let Zoho confirm the organisation, which is the active one from then on; one call.
+
+    Raises what `open_service` raises.
+    """
+    async with open_service(settings, clock=clock, chance=chance, tell=lambda _: None):
+        pass
+
+
 def _journal_and_gate(
     project: Project, mint_key: str, clock: Clock, tell: Listener
 ) -> tuple[Journal, Gate]:

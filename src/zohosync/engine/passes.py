@@ -159,6 +159,8 @@ async def batches(source: Source, kind: str) -> AsyncGenerator[list[dict[str, An
         try:
             while (rows := await queue.get()) is not None:
                 yield rows
+        except GeneratorExit:  # whoever takes them has enough; a task group would wrap it
+            return
         finally:
             reading.cancel()
     if failed:

@@ -95,6 +95,18 @@ class History:
         """Mark the failed records of a kind, or the one of that key; returns how many."""
         return await self._database.execute("retry_failed", org_id=self._org_id, kind=kind, key=key)
 
+    async def mark(self, refs: Sequence[Ref], *, priority: int) -> int:
+        """Mark these records, in this order; returns how many."""
+        kinds, keys = [ref.kind for ref in refs], [ref.key for ref in refs]
+        return await self._database.execute("mark_keys", kinds=kinds, keys=keys, priority=priority)
+
+    async def standing(self, refs: Sequence[Ref]) -> list[Row]:
+        """How each of these records stands, in this order; `status` is None of one not known."""
+        kinds, keys = [ref.kind for ref in refs], [ref.key for ref in refs]
+        return await self._database.fetch(
+            "read_standing", org_id=self._org_id, kinds=kinds, keys=keys
+        )
+
     async def wake(self, kinds: Sequence[str]) -> int:
         """Make records of these kinds due that were given back for later; returns how many."""
         return await self._database.execute("wake_kinds", org_id=self._org_id, kinds=list(kinds))
