@@ -40,8 +40,8 @@ def demo(
 ) -> int:
     """Sync a sample book into a pretend Zoho, with trouble on the way. Ends by itself.
 
-    With --project a rehearsal: your own rows and mapping, under the limits of your plan, in
-    seconds. Your database is only read. Exit code 1 when records would fail.
+    With --project a rehearsal: your own rows and mapping, under the limits of your plan,
+    days in a minute. Your database is only read. Exit code 1 when records would fail.
     """
     from zohosync.demo import show
     from zohosync.errors import SettingsError
