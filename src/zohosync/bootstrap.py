@@ -28,6 +28,7 @@ from zohosync.store.migrate import verify
 from zohosync.store.organizations import (
     Presence,
     Registered,
+    installation_name,
     register_installation,
     register_organization,
 )
@@ -99,14 +100,16 @@ async def open_database(
 
 
 async def register(
-    settings: Settings, database: Database, chance: Chance
+    settings: Settings, database: Database, chance: Chance, *, confirmed: bool = False
 ) -> tuple[str, Registered]:
     """Make installation and organisation known; returns the installation's name and the latter.
+
+    A real organisation takes over from another one only when Zoho has `confirmed` it.
 
     Raises SettingsError (no organisation named, or registered in another mode), SchemaError (a
     copied database).
     """
-    installation = await register_installation(database, f"{chance.integer(0, 0xFFFF_FFFF):08x}")
+    installation = await register_installation(database, installation_name(chance))
     organization = await register_organization(
         database,
         org_id=organization_id(settings),
@@ -116,6 +119,7 @@ async def register(
         currency=settings.organization.currency,
         limits=settings.limits,
         kinds=MAPPED,
+        sure=confirmed or settings.mode == "sandbox",
     )
     return installation, organization
 
@@ -274,7 +278,17 @@ async def open_service(
         house = House(project, journal, gate, remote, service)
         if settings.mode != "sandbox":
             await _see_that_it_is_it(house)
+            await register(settings, database, chance, confirmed=True)
         yield house
+
+
+async def confirm(settings: Settings, *, clock: Clock, chance: Chance) -> None:
+    """Let Zoho confirm the organisation, which is the active one from then on; one call.
+
+    Raises what `open_service` raises.
+    """
+    async with open_service(settings, clock=clock, chance=chance, tell=lambda _: None):
+        pass
 
 
 def _journal_and_gate(

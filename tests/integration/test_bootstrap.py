@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from zohosync.bootstrap import House, open_service
+from zohosync.bootstrap import House, open_project, open_service, open_trial
 from zohosync.clock import Chance, SystemClock
 from zohosync.errors import RemoteError, SettingsError
 from zohosync.sandbox import Sandbox
@@ -118,3 +118,64 @@ async def test_a_start_spends_no_call_on_a_paused_or_a_closed_organisation(made:
         with pytest.raises(RemoteError, match=f"Zoho was not asked: {word}"):
             await opened(sandbox, made(sandbox))
         assert len(sandbox.ledger.requests) == asked
+
+
+async def organizations(settings: Settings) -> dict[str, tuple[str, bool]]:
+    """Mode of each organisation that is known, and whether it is the active one."""
+    database = await Database.open(settings.database.url.reveal(), connections=1)
+    async with database.transaction() as transaction:
+        rows = await transaction.fetch_sql(
+            "select org_id, mode, active from zohosync.organizations"
+        )
+    await database.close()
+    return {row["org_id"]: (row["mode"], row["active"]) for row in rows}
+
+
+async def test_a_wrong_mode_switches_no_organisation(made: Made) -> None:
+    test, live = pretend(mode="test"), pretend(mode="live", organization_id="20002")
+    await opened(test, made(test))
+    with pytest.raises(SettingsError, match="is live in Zoho, but test was asserted"):
+        await opened(live, made(live))
+    settings = made(live, organization__mode="live")
+    assert (await organizations(settings))["10001"] == ("test", True)
+    await opened(live, settings)
+    assert await organizations(settings) == {"10001": ("test", False), "20002": ("live", True)}
+
+
+async def test_credentials_that_do_not_open_the_other_organisation_switch_nothing(
+    made: Made,
+) -> None:
+    test, stranger = pretend(mode="test"), pretend(organization_id="20002")
+    await opened(test, made(test))
+    with pytest.raises(SettingsError, match="open no organisation 4711"):
+        await opened(stranger, made(stranger, organization__id="4711"))
+    found = await organizations(made(test))
+    assert (found["10001"][1], found["4711"][1]) == (True, False)
+
+
+async def test_a_mode_asserted_wrongly_at_the_first_start_can_be_corrected(made: Made) -> None:
+    live = pretend(mode="live")
+    with pytest.raises(SettingsError, match="is live in Zoho"):
+        await opened(live, made(live))
+    house = await opened(live, made(live, organization__mode="live"))
+    assert house.project.organization.mode == "live"
+
+
+async def test_looking_at_another_organisation_switches_nothing(made: Made) -> None:
+    test, live = pretend(mode="test"), pretend(mode="live", organization_id="20002")
+    await opened(test, made(test))
+    settings = made(live, organization__mode="live")
+    async with open_project(settings, chance=Chance(1)) as project:
+        assert not project.organization.active
+    async with open_trial(settings, chance=Chance(1)):
+        pass
+    assert await organizations(settings) == {"10001": ("test", True), "20002": ("live", False)}
+
+
+async def test_the_sandbox_needs_nobody_to_confirm_it(made: Made) -> None:
+    test, sandbox = pretend(mode="test"), pretend(organization_id="30003")
+    await opened(test, made(test))
+    local = {"zoho__api_url": "http://127.0.0.1:1", "zoho__accounts_url": "http://127.0.0.1:1"}
+    settings = made(sandbox, **local)
+    await opened(sandbox, settings)
+    assert await organizations(settings) == {"10001": ("test", False), "30003": ("sandbox", True)}

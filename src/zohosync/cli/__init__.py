@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from zohosync.cli import compare, foresee, play, prepare, see, usage, work
+from zohosync.cli import compare, foresee, install, play, prepare, see, usage, work
 from zohosync.cli.screen import EXITS, FAILED, INTERRUPTED, OK, PANELS, WRONG, as_json
 
 
@@ -38,7 +38,7 @@ app = typer.Typer(
 )
 VERBS = (
     ("try", play.demo), ("try", play.sandbox), ("try", play.simulate),
-    ("set up", prepare.init), ("set up", prepare.login), ("set up", prepare.migrate),
+    ("set up", prepare.init), ("set up", prepare.login), ("set up", install.migrate),
     ("set up", prepare.check),
     ("look first", compare.compare), ("look first", foresee.plan),
     ("run", work.run), ("run", work.backfill), ("run", work.retry), ("run", work.pause),

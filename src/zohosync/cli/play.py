@@ -1,4 +1,4 @@
-"""The verbs that need nothing of yours: demo, sandbox and simulate."""
+"""The verbs for trying: demo (with --project a rehearsal), sandbox and simulate."""
 
 import asyncio
 import tempfile
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 
 def demo(
-    project: ProjectDir = HERE,
+    project: Annotated[
+        Path | None,
+        typer.Option("--project", "-p", help="Rehearse this project's own rows and mapping."),
+    ] = None,
     speed: Annotated[
         float | None, typer.Option(min=1.0, max=1_000.0, help="Times faster than real time.")
     ] = None,
@@ -35,10 +38,20 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the directory afterwards.")] = False,
     json: AsJson = False,
 ) -> int:
-    """Sync a sample book into a pretend Zoho, with trouble on the way. Ends by itself."""
-    from zohosync.demo import show
+    """Sync a sample book into a pretend Zoho, with trouble on the way. Ends by itself.
 
-    del project
+    With --project a rehearsal: your own rows and mapping, under the limits of your plan,
+    days in a minute. Your database is only read. Exit code 1 when records would fail.
+    """
+    from zohosync.demo import show
+    from zohosync.errors import SettingsError
+
+    if project is not None:
+        from zohosync.cli.rehearse import rehearse
+
+        if speed is not None:
+            raise SettingsError("--speed is for the sample book: a rehearsal is as fast as it can")
+        return rehearse(Screen(json), project, directory=directory, keep=keep)
     speed = speed or show.SPEED
     return show.run(as_json=json, speed=speed, directory=directory, keep=keep)
 

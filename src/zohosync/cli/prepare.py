@@ -1,4 +1,4 @@
-"""The verbs that set up: init, login, migrate, check."""
+"""The verbs that set up: init, login, check."""
 
 import asyncio
 import re
@@ -112,39 +112,6 @@ def _set(file: Path, name: str, value: str | None) -> None:
     first, last = known.span() if known else (0, 0)
     body = body[:first] + line + body[last:] if known else f"\n{line}{body}"
     file.write_text(text[: start.end()] + body + text[stop:], encoding="utf-8")
-
-
-def migrate(project: ProjectDir = HERE, json: AsJson = False) -> int:
-    """Bring our schema and the triggers on the watched tables up to date."""
-    return asyncio.run(_migrate(Screen(json), settings_of(project)))
-
-
-async def _migrate(screen: Screen, settings: "Settings") -> int:
-    from zohosync.bootstrap import open_database, register
-    from zohosync.clock import Chance, SystemClock
-    from zohosync.store.capture import install_watches
-    from zohosync.store.migrate import migrate as apply
-    from zohosync.wiring import watches_of
-
-    async with open_database(settings, check_schema=False) as database:
-        screen.line(f"database {database.place}")
-        applied = await apply(database)
-        screen.line(f"schema: {', '.join(applied) or 'up to date'}")
-        done = await install_watches(database, watches_of(settings), clock=SystemClock())
-        for each in done:
-            screen.line(each)
-        if not done:
-            screen.line(f"watches: {len(watches_of(settings))} in place, nothing to do")
-        org_id = settings.organization.id
-        if org_id is not None:
-            await register(settings, database, Chance())
-            screen.line(f"organisation {org_id} ({settings.mode}) is known here")
-    if org_id is None:
-        screen.next_step("zohosync login (or zohosync sandbox, to try), then zohosync migrate")
-    else:
-        screen.next_step("zohosync backfill --dry-run")
-    screen.result({"applied": applied, "watches": done, "organization": org_id})
-    return OK
 
 
 def login(

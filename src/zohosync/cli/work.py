@@ -25,6 +25,7 @@ from zohosync.cli.screen import (
 
 if TYPE_CHECKING:
     from zohosync.bootstrap import House, Project
+    from zohosync.engine.canary import Canary
     from zohosync.engine.passes import Look
     from zohosync.settings import Settings
     from zohosync.store.history import History
@@ -85,6 +86,12 @@ def _said(screen: Screen, summary: dict[str, Any], signals: Sequence[str]) -> in
     if summary["paused"]:
         screen.line(f"Paused: {summary['paused']}", style="red")
         screen.next_step("mend that (zohosync login), then zohosync resume KIND")
+    elif "rows" in summary:
+        from zohosync.cli import canary
+
+        code = canary.tell(screen, summary["rows"])
+        screen.result(summary)
+        return INTERRUPTED if "SIGINT" in signals else code
     elif summary["failed"] or summary["waiting"]:
         screen.next_step("zohosync status (reasons, each with a sample key)")
     else:
@@ -152,10 +159,14 @@ def _note(look: "Look") -> str:
     return ", ".join(words)
 
 
-async def _summary(history: "History", told: Told) -> dict[str, Any]:
+async def _summary(history: "History", told: Told, first: "Canary | None" = None) -> dict[str, Any]:
+    from zohosync.cli import canary
+
     progress = await history.progress()
     organization = await history.organization() or {}
+    rows = None if first is None else await canary.outcome(history, first)
     return {
+        **({} if rows is None else {"rows": rows}),
         "paused": organization.get("paused"),
         "attempts": told.attempts,
         "calls": told.calls,
@@ -174,7 +185,7 @@ def _warn_of_paused(screen: Screen, organization: "Registered", mapped: Collecti
         screen.line(f"Paused: {', '.join(closed)} (zohosync resume KIND opens one)", style="yellow")
 
 
-def backfill(
+def backfill(  # noqa: PLR0917 - options are not positional on a command line
     kinds: Kinds = None,
     project: ProjectDir = HERE,
     dry_run: Annotated[
@@ -183,26 +194,36 @@ def backfill(
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Mark, and leave the work to the workers.")
     ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, max=1_000, help="Only the first so many rows of each kind: a canary."),
+    ] = None,
     json: AsJson = False,
 ) -> int:
     """Bring every row of these kinds into step: marks them, then shows the way.
 
-    Works itself unless a worker is alive elsewhere. Rows that are in step cost no call.
+    Works itself unless a worker is alive elsewhere. Rows that are in step cost no call. With
+    --limit it tells what became of each of those rows; exit code 1 when one is not in step.
     """
+    from zohosync.errors import SettingsError
+
     screen = Screen(json)
     settings = settings_of(project)
     chosen = kinds_of(kinds, tuple(settings.kinds))
+    if dry_run and limit is not None:
+        step = "zohosync plan KIND KEY shows one row, field by field"
+        raise SettingsError("--limit and --dry-run do not go together", next_step=step)
     if dry_run:
         return asyncio.run(rehearse_kinds(screen, settings, chosen))
-    return asyncio.run(_backfill(screen, settings, chosen, wait=not no_wait))
+    return asyncio.run(_backfill(screen, settings, chosen, wait=not no_wait, limit=limit))
 
 
 async def _backfill(
-    screen: Screen, settings: "Settings", kinds: tuple[str, ...], *, wait: bool
+    screen: Screen, settings: "Settings", kinds: tuple[str, ...], *, wait: bool, limit: int | None
 ) -> int:
-    from zohosync.bootstrap import open_project
+    from zohosync.bootstrap import confirm, open_project
+    from zohosync.cli.canary import mark
     from zohosync.clock import Chance, SystemClock
-    from zohosync.engine.passes import mark_all
     from zohosync.store.comparisons import Comparisons
     from zohosync.store.history import History
 
@@ -210,11 +231,12 @@ async def _backfill(
     async with open_project(settings, chance=Chance()) as project:
         history = History(project.database, project.org_id)
         compared = Comparisons(project.database, project.org_id, project.worker)
-        for kind in kinds:
+        for kind in kinds if limit is None else ():
             if apart := await compared.resend(kind):
                 screen.line(f"{apart:,} {kind} that differed in Zoho are sent as they are here")
-        with screen.progress("marked") as meter:
-            marked = await mark_all(project.source, kinds, lambda kind, n: meter(n, None, kind))
+        if not project.organization.active:
+            await confirm(settings, clock=clock, chance=Chance())
+        marked, first = await mark(screen, project, history, kinds, limit)
         for kind, count in marked.items():
             screen.line(f"marked {count:,} {kind}")
         _warn_of_paused(screen, project.organization, kinds)
@@ -225,7 +247,7 @@ async def _backfill(
             return OK
         if others:
             screen.line(f"{len(others)} workers are at it: {others[0]['worker']} …")
-            return await _watch(screen, project, history, clock, marked)
+            return await _watch(screen, project, history, clock, marked, first=first)
         stop = asyncio.Event()
         told = Told(screen)
         from zohosync.bootstrap import open_service
@@ -234,13 +256,14 @@ async def _backfill(
             async with open_service(settings, clock=clock, chance=Chance(), tell=told) as house:
                 await _work(screen, house, history, stop, until_idle=True)
                 async with answering(clock, house.project.database.place):
-                    summary = await _summary(history, told)
+                    summary = await _summary(history, told, first)
     return _said(screen, {"marked": marked, **summary}, signals)
 
 
 async def _watch(
-    screen: Screen, project: "Project", history: "History", clock: Any, marked: dict[str, int]
-) -> int:
+    screen: Screen, project: "Project", history: "History", clock: Any, marked: dict[str, int],
+    *, first: "Canary | None",
+) -> int:  # fmt: skip
     """Show the work that other processes do, until nothing is left that moves by itself."""
     from zohosync.engine.service import IDLE_HORIZON_S
 
@@ -257,7 +280,8 @@ async def _watch(
                     break
                 await clock.sleep(LOOK_EVERY_S)
             over.set()
-    return _said(screen, {"marked": marked, **await _summary(history, Told(screen))}, signals)
+    summary = await _summary(history, Told(screen), first)
+    return _said(screen, {"marked": marked, **summary}, signals)
 
 
 def retry(

@@ -69,19 +69,21 @@ class Service:
         await stop.wait()
         self.worker.wake()
 
-    async def run_until_idle(self, stop: asyncio.Event, *, poll_s: float = 1.0) -> None:
-        """Work until nothing is left that moves by itself, or until `stop` is set."""
+    async def run_until_idle(
+        self, stop: asyncio.Event, *, poll_s: float = 1.0, horizon_s: float = IDLE_HORIZON_S
+    ) -> None:
+        """Work until nothing moves by itself within `horizon_s`, or until `stop` is set."""
         async with asyncio.TaskGroup() as tasks:
-            watching = tasks.create_task(self._stop_when_idle(stop, poll_s))
+            watching = tasks.create_task(self._stop_when_idle(stop, poll_s, horizon_s))
             await self.run(stop)
             watching.cancel()
 
-    async def _stop_when_idle(self, stop: asyncio.Event, poll_s: float) -> None:
+    async def _stop_when_idle(self, stop: asyncio.Event, poll_s: float, horizon_s: float) -> None:
         quiet = 0
         while quiet < 2:
             await self.clock.sleep(poll_s)
             try:
-                left = await self.records.unsettled(IDLE_HORIZON_S)
+                left = await self.records.unsettled(horizon_s)
             except DatabaseError:  # the loops tell of it; whoever cannot look does not know
                 left = {"due": 1}
             busy = left.get("marks", 0) or left.get("leased", 0) or left.get("due", 0)

@@ -17,6 +17,7 @@ from zohosync.store.database import Database
 from zohosync.store.embedded import EmbeddedPostgres
 from zohosync.store.migrate import migrate
 from zohosync.store.tapped import Overseer
+from zohosync.testing.virtual import CURRENT_TIME
 
 TEMPLATE = "zohosync_simulation"
 ROLE = "zohosync_worker"
@@ -29,13 +30,6 @@ alter system set plan_cache_mode = force_generic_plan;
 alter system set max_parallel_workers_per_gather = 0;
 alter system set synchronous_commit = off; alter system set full_page_writes = off;
 alter system set track_counts = off; select pg_reload_conf()
-"""
-_TIME = """
-create or replace function zohosync.current_time() returns timestamptz
-  language sql volatile parallel safe as $$
-    select coalesce(nullif(current_setting('zohosync.now', true), '')::timestamptz,
-                    clock_timestamp())
-  $$
 """
 _RIGHTS = f"""
 do $$ begin
@@ -104,7 +98,7 @@ async def _furnish(url: str) -> None:
     try:
         await migrate(database)
         async with database.transaction() as transaction:
-            await transaction.execute_sql(_TIME)
+            await transaction.execute_sql(CURRENT_TIME)
             await transaction.execute_sql(SCHEMA)
         await install_watches(database, WATCHES, clock=SystemClock())
         async with database.transaction() as transaction:

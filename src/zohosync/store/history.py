@@ -55,6 +55,10 @@ class History:
         """The most frequent reasons why records need a person, or wait, each with a sample key."""
         return await self._database.fetch("read_reasons", org_id=self._org_id, limit=limit)
 
+    async def stopped(self) -> list[Row]:
+        """Every record that is neither in step nor skipped, with its reason; by kind and key."""
+        return await self._database.fetch("read_stopped", org_id=self._org_id)
+
     async def workers(self) -> list[Row]:
         """Who works on this organisation; `seen_s` seconds ago each was alive."""
         return await self._database.fetch("read_workers", org_id=self._org_id)
@@ -90,6 +94,18 @@ class History:
     async def retry(self, kind: str, key: str | None) -> int:
         """Mark the failed records of a kind, or the one of that key; returns how many."""
         return await self._database.execute("retry_failed", org_id=self._org_id, kind=kind, key=key)
+
+    async def mark(self, refs: Sequence[Ref], *, priority: int) -> int:
+        """Mark these records, in this order; returns how many."""
+        kinds, keys = [ref.kind for ref in refs], [ref.key for ref in refs]
+        return await self._database.execute("mark_keys", kinds=kinds, keys=keys, priority=priority)
+
+    async def standing(self, refs: Sequence[Ref]) -> list[Row]:
+        """How each of these records stands, in this order; `status` is None of one not known."""
+        kinds, keys = [ref.kind for ref in refs], [ref.key for ref in refs]
+        return await self._database.fetch(
+            "read_standing", org_id=self._org_id, kinds=kinds, keys=keys
+        )
 
     async def wake(self, kinds: Sequence[str]) -> int:
         """Make records of these kinds due that were given back for later; returns how many."""

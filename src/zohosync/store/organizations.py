@@ -6,9 +6,10 @@ from typing import Any
 
 import simplejson
 
+from zohosync.clock import Chance
 from zohosync.core.governor import DAY_SPENT, Limits
 from zohosync.errors import SchemaError, SettingsError
-from zohosync.store.database import Database
+from zohosync.store.database import Database, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Registered:
 
     org_id: str
     mode: str
+    active: bool
     paused: str | None
     paused_kinds: tuple[str, ...]
 
@@ -31,8 +33,12 @@ async def register_organization(
     currency: str | None,
     limits: Limits,
     kinds: Sequence[str],
+    sure: bool = True,
 ) -> Registered:
-    """Make the organisation known and active. Raises SettingsError when its mode is another one."""
+    """Make the organisation known, and active where no other is or where we are `sure` of it.
+
+    Raises SettingsError when its mode is another one.
+    """
     values = {
         "org_id": org_id,
         "data_center": data_center,
@@ -43,6 +49,7 @@ async def register_organization(
         "limits": simplejson.dumps(asdict(limits)),
         "kinds": list(kinds),
         "day_spent": DAY_SPENT,
+        "sure": sure,
     }
     # Two first starts at once would meet in `organizations_one_active`, which no upsert resolves.
     _, rows = await database.batch(("lock_installation", {}), ("register_organization", values))
@@ -53,7 +60,9 @@ async def register_organization(
             place="[organization] mode in zohosync.toml",
             next_step="set the mode back, or use another database for the other organisation",
         )
-    return Registered(row["org_id"], row["mode"], row["paused"], tuple(row["paused_kinds"]))
+    return Registered(
+        row["org_id"], row["mode"], row["active"], row["paused"], tuple(row["paused_kinds"])
+    )
 
 
 async def change_limits(database: Database, org_id: str, limits: Limits) -> bool:
@@ -63,6 +72,11 @@ async def change_limits(database: Database, org_id: str, limits: Limits) -> bool
         "change_limits", org_id=org_id, limits=told, day_spent=DAY_SPENT
     )
     return changed > 0
+
+
+def installation_name(chance: Chance) -> str:
+    """A name for a new installation: part of every marker, so that no two write the same."""
+    return f"{chance.integer(0, 0xFFFF_FFFF):08x}"
 
 
 async def register_installation(database: Database, name: str) -> str:
@@ -81,10 +95,50 @@ async def register_installation(database: Database, name: str) -> str:
             "This database is a copy or was moved: it was set up as "
             f"{was[0]!r} on another server or under another name",
             place=database.place,
-            next_step="if it replaces the original, delete the row of zohosync.installation; "
-            "if it is a copy, drop the schema zohosync in it",
+            next_step="if it replaces the original, run `zohosync migrate --moved`; "
+            "if the original goes on, run `zohosync migrate --copied` here",
         )
     return str(row["installation"])
+
+
+COPY = (
+    "this database is a copy: see that zohosync.toml names an organisation of its own, then "
+    "resume KIND"
+)
+"""Why an organisation in a copy is paused."""
+
+
+async def move_installation(database: Database) -> Row:
+    """This database replaces the one it was moved from: the installation goes on, links and all.
+
+    Returns its name, and the database's name before and now. Raises SchemaError when it was not
+    moved.
+    """
+    row = await database.fetch_one("move_installation")
+    if row is None:
+        raise _as_ever(database, "--moved")
+    return row
+
+
+async def copy_installation(database: Database, name: str) -> Row:
+    """This database is a copy whose original goes on: it becomes an installation of that name.
+
+    It keeps no link, intent or token of the original, and its organisations rest. Returns what was
+    forgotten. Raises SchemaError when it is no copy.
+    """
+    row = await database.fetch_one("copy_installation", installation=name, reason=COPY)
+    if row is None:
+        raise _as_ever(database, "--copied")
+    return row
+
+
+def _as_ever(database: Database, option: str) -> SchemaError:
+    return SchemaError(
+        f"There is nothing for {option} to do: this database is the one that zohosync was set up "
+        "in, on the same server and under the same name",
+        place=database.place,
+        next_step=f"leave {option} out",
+    )
 
 
 async def read_organization(database: Database, org_id: str) -> dict[str, Any] | None:

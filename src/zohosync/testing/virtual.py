@@ -15,6 +15,16 @@ IO_LIMIT_S = 30.0
 """Real seconds after which I/O that does not come back is taken for a hang."""
 
 
+CURRENT_TIME = """
+create or replace function zohosync.current_time() returns timestamptz
+  language sql volatile parallel safe as $$
+    select coalesce(nullif(current_setting('zohosync.now', true), '')::timestamptz,
+                    clock_timestamp())
+  $$
+"""
+"""Lets a database go by what `Database.open(…, now=…)` tells it; without it, the real clock."""
+
+
 class _Selector(selectors.DefaultSelector):
     """Serves ready I/O; waits for I/O in flight in real time; else jumps to the next timer.
 

@@ -1,0 +1,101 @@
+"""The verb migrate: our schema, the triggers, and which installation this database belongs to."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zohosync.cli.screen import HERE, OK, AsJson, ProjectDir, Screen, settings_of
+
+if TYPE_CHECKING:
+    from zohosync.settings import Settings
+    from zohosync.store.database import Database
+
+
+def migrate(
+    project: ProjectDir = HERE,
+    moved: Annotated[
+        bool,
+        typer.Option("--moved", help="This database replaces the one it was moved from."),
+    ] = False,
+    copied: Annotated[
+        bool,
+        typer.Option("--copied", help="This database is a copy, and the original goes on."),
+    ] = False,
+    json: AsJson = False,
+) -> int:
+    """Bring our schema and the triggers on the watched tables up to date.
+
+    A worker refuses a database that was moved or copied until --moved (same installation, links
+    kept) or --copied (a new one: no links, everything paused) says which it is.
+    """
+    from zohosync.errors import SettingsError
+
+    if moved and copied:
+        raise SettingsError(
+            "--moved and --copied say the opposite of each other",
+            next_step="--moved where the original is gone, --copied where it goes on",
+        )
+    told = "moved" if moved else "copied" if copied else None
+    return asyncio.run(_migrate(Screen(json), settings_of(project), told))
+
+
+async def _migrate(screen: Screen, settings: "Settings", told: str | None) -> int:
+    from zohosync.bootstrap import open_database, register
+    from zohosync.clock import Chance, SystemClock
+    from zohosync.store.capture import install_watches
+    from zohosync.store.migrate import migrate as apply
+    from zohosync.wiring import watches_of
+
+    async with open_database(settings, check_schema=False) as database:
+        screen.line(f"database {database.place}")
+        applied = await apply(database)
+        screen.line(f"schema: {', '.join(applied) or 'up to date'}")
+        done = await install_watches(database, watches_of(settings), clock=SystemClock())
+        for each in done:
+            screen.line(each)
+        if not done:
+            screen.line(f"watches: {len(watches_of(settings))} in place, nothing to do")
+        found = await _said(screen, database, told)
+        org_id = settings.organization.id
+        if org_id is not None and told != "copied":
+            _, organization = await register(settings, database, Chance())
+            screen.line(f"organisation {org_id} ({settings.mode}) is known here")
+            if not organization.active:
+                screen.line(
+                    "another organisation is the active one until Zoho has confirmed this one: "
+                    "the next zohosync run asks",
+                    style="yellow",
+                )
+    if told == "copied":
+        screen.next_step("name an organisation of its own in zohosync.toml, then zohosync migrate")
+    elif org_id is None:
+        screen.next_step("zohosync login (or zohosync sandbox, to try), then zohosync migrate")
+    else:
+        screen.next_step("zohosync backfill --dry-run")
+    screen.result({"applied": applied, "watches": done, "organization": org_id, **found})
+    return OK
+
+
+async def _said(screen: Screen, database: "Database", told: str | None) -> dict[str, Any]:
+    """Take note that the database was moved or copied. Raises SchemaError where it was not."""
+    from zohosync.clock import Chance
+    from zohosync.store.organizations import copy_installation, installation_name, move_installation
+
+    if told == "moved":
+        row = await move_installation(database)
+        screen.line(
+            f"installation {row['installation']} goes on here (it was {row['database_name']!r}, "
+            f"now {row['here_name']!r}): see that no worker runs on the old one"
+        )
+        return {"moved": {"from": row["database_name"], "to": row["here_name"]}}
+    if told == "copied":
+        name = installation_name(Chance())
+        row = await copy_installation(database, name)
+        screen.line(
+            f"this is a copy of installation {row['installation']}, and installation {name} from "
+            f"now on: {row['links']:,} links and {row['intents']:,} open intents of the original "
+            "are forgotten here, its organisations rest"
+        )
+        return {"copied": {"from": row["installation"], "as": name, "links": row["links"]}}
+    return {}
