@@ -287,6 +287,7 @@ def _journal_and_gate(
         worker=project.worker,
         time_limit_s=settings.worker.time_limit_s,
         mint_key=mint_key,
+        brake=settings.brake,
     )
     gate = Gate(
         journal,

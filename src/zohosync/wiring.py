@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from zohosync.clock import Clock
+from zohosync.core.kinds import KINDS
 from zohosync.core.options import Secret
 from zohosync.core.plan import Policy
 from zohosync.engine.worker import WorkerSettings
@@ -61,6 +62,11 @@ def policy_of(settings: Settings, installation: str) -> Policy:
         live=settings.mode == "live",
         max_retries=settings.worker.max_retries,
         retry_base_s=settings.worker.retry_base_s,
+        when_gone={
+            kind: KINDS[kind].states.when_gone[said.when_gone]
+            for kind, said in settings.kinds.items()
+            if said.when_gone
+        },
     )
 
 

@@ -38,12 +38,18 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class States:
-    """The states that a mapping may ask for, what Zoho calls them, and the moves between them."""
+    """The states that a mapping may ask for, what Zoho calls them, and the moves between them.
+
+    A move into a `closing` state ends something: the brake counts it. `when_gone` are the words
+    for what may be done with a record whose row is gone, and the state that each leads to.
+    """
 
     initial: str
     remote: Mapping[str, str]
     moves: Mapping[tuple[str, str], str] = field(default_factory=dict)
     ended: frozenset[str] = frozenset()
+    closing: frozenset[str] = frozenset()
+    when_gone: Mapping[str, str] = field(default_factory=dict)
     advice: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, remote_status: Any) -> str:
@@ -81,7 +87,7 @@ class Kind:
     the fields that may not change; `lines` is the list that a PUT replaces, whose items keep their
     `line_id` and are the same when their `line_identity` is; `link_only` records are found in
     Zoho, never made. `guide_batch` is the batch of a backfill under the guide's plan, and its pause
-    in seconds.
+    in seconds. The product of the fields in `worth` is what a record comes to (of lines, the sum).
     """
 
     name: str
@@ -115,6 +121,7 @@ class Kind:
     link_only: bool = False
     new_priority: int = NORMAL
     guide_batch: tuple[int, float] | None = None
+    worth: tuple[str, ...] = ()
 
 
 _ACTIVE = States(
@@ -123,6 +130,8 @@ _ACTIVE = States(
     moves=MappingProxyType(
         {("active", "inactive"): "markasinactive", ("inactive", "active"): "markasactive"}
     ),
+    closing=frozenset({"inactive"}),
+    when_gone=MappingProxyType({"inactivate": "inactive"}),
 )
 _ONE = States(initial="active", remote=MappingProxyType({}))
 
@@ -202,6 +211,8 @@ SUBSCRIPTIONS = Kind(
             }
         ),
         ended=frozenset({"cancelled"}),
+        closing=frozenset({"cancelled", "non_renewing"}),
+        when_gone=MappingProxyType({"cancel": "cancelled"}),
         advice=MappingProxyType(
             {"cancelled": "a cancelled subscription stays so: give the new one a new key"}
         ),
@@ -223,6 +234,7 @@ SUBSCRIPTIONS = Kind(
     locked=MappingProxyType({"*": frozenset({"customer_id"}), "cancelled": ALL_FIELDS}),
     hints=("child_invoice_id",),
     money=("plan.price", "plan.setup_fee"),
+    worth=("plan.price", "plan.quantity"),
     dates=("starts_at",),
 )
 INVOICES = Kind(
@@ -245,6 +257,8 @@ INVOICES = Kind(
             {("draft", "open"): "converttoopen", ("open", "void"): "void"},
         ),
         ended=frozenset({"void"}),
+        closing=frozenset({"void"}),
+        when_gone=MappingProxyType({"void": "void"}),
         advice=MappingProxyType({"void": "a void invoice stays void: issue a new one"}),
     ),
     required=("invoice_number", "date", "invoice_items"),
@@ -283,22 +297,17 @@ INVOICES = Kind(
         {
             "*": frozenset({"customer_id", "invoice_number"}),
             "open": frozenset(
-                {
-                    "date",
-                    "invoice_items",
-                    "discount",
-                    "adjustment",
-                    "shipping_charge",
-                    "is_inclusive_tax",
-                    "exchange_rate",
-                    "discount_type",
-                }
+                _words(
+                    "date invoice_items discount discount_type adjustment shipping_charge "
+                    "is_inclusive_tax exchange_rate"
+                )
             ),
             "void": ALL_FIELDS,
         }
     ),
     lock_advice="it is issued: void it and issue a new one",
     money=("adjustment", "shipping_charge", "total"),
+    worth=("invoice_items.price", "invoice_items.quantity"),
     dates=("date", "due_date"),
     raises=True,
     unique=("invoice_number",),
@@ -334,6 +343,7 @@ PAYMENTS = Kind(
     ),
     lock_advice="refund or correct it by hand in Zoho",
     money=("amount", "bank_charges"),
+    worth=("amount",),
     dates=("date",),
     unique=("reference_number",),
     somebody=(("reference_number", "amount"),),

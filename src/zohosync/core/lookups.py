@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from zohosync.core.kinds import KINDS, Kind
 from zohosync.core.mapping import marked
-from zohosync.core.plan import Find, Purpose, without_line_ids
+from zohosync.core.plan import RAISED, Find, Purpose, without_line_ids
 from zohosync.core.records import (
     Candidate,
     Claim,
@@ -71,6 +71,8 @@ def _adopted(step: Find, candidate: Candidate, claim: Claim) -> Settlement:
     """The found record is ours: link it."""
     kind = KINDS[claim.ref.kind]
     hints = {name: candidate.fields[name] for name in kind.hints if candidate.fields.get(name)}
+    if step.purpose is Purpose.LINK and kind.raises:
+        hints[RAISED] = True
     resting = kind.internal
     return Settlement(
         Status.SYNCED if resting else Status.PENDING,

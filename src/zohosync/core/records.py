@@ -200,6 +200,19 @@ def fingerprint(payload: Payload) -> str:
     return f"{FINGERPRINT_VERSION}:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
+def asked_of(desired: Desired) -> str:
+    """A digest of all that a row asks for, before its parents' ids are put in."""
+    return fingerprint(
+        {
+            "payload": desired.payload,
+            "slots": [[slot.parent.kind, slot.parent.key, *slot.path] for slot in desired.slots],
+            "rest": [desired.state, desired.eligible, desired.raised_by, desired.seed_id],
+            "total": str(desired.total),
+            "faults": [fault.message for fault in desired.faults],
+        }
+    )
+
+
 def same(left: Any, right: Any) -> bool:
     """Whether two values mean the same in Zoho: 50, "50.00" and Decimal("50.0") are equal.
 

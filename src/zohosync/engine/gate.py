@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from zohosync.clock import Clock
 from zohosync.core.adaptive import MANY
+from zohosync.core.brake import is_ending
 from zohosync.core.governor import (
     DAY_SPENT,
     DOWN_AFTER,
@@ -39,6 +40,9 @@ NAP_S = 1.0
 
 QUOTA_S = 5.0
 """How often what Zoho says of the day's quota is written down."""
+
+BRAKED_S = 1.0
+"""When a record that the brake stopped is due again, if its kind is not paused by then."""
 
 TOKEN_CLOSED_S = 600.0
 """How long the token door stays closed after "Access Denied … continuously" (documented)."""
@@ -240,11 +244,15 @@ class Gate:
             return None
         self._limits = granted.limits
         choice = granted.choice
+        for why in granted.braked:
+            self._tell(Noted(why, logging.WARNING))
         if door == "api":
             self._size = choice.size
         for place in choice.places:
             waiter, call_id = batch[place], granted.call_ids.get(place)
-            if call_id is None:
+            if place in granted.stopped:
+                _refuse(waiter, GateClosedError(granted.stopped[place], BRAKED_S))
+            elif call_id is None:
                 _refuse(waiter, LeaseLostError("the lease was lost before the call left"))
             elif not waiter.leave.done():
                 send_by = asked_at + self._send_within_s
@@ -299,4 +307,5 @@ def _entry(call: Call) -> Entry:
         writes=call.writes,
         intent=call.intent,
         intent_total=call.intent_total,
+        ends=call.writes and is_ending(call.operation),
     )

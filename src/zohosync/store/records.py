@@ -37,7 +37,8 @@ SETTLE_TRIES = 4
 class AttemptNote:
     """What the log keeps of an attempt besides its settlement.
 
-    `reads_saved` are the look-ups that it did without, since what they find was known already.
+    `reads_saved` are the look-ups that it did without, since what they find was known already;
+    `asked` is what its row asked for.
     """
 
     step: str
@@ -46,6 +47,7 @@ class AttemptNote:
     identity: Payload | None = None
     request: Payload | None = None
     reads_saved: int = 0
+    asked: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +244,7 @@ class Records:
             "hints": _json(dict(settlement.hints)),
             "identity": None if note.identity is None or other else _json(note.identity),
             "gone": settlement.gone,
+            "asked": note.asked,
             "checked": settlement.checked,
             "looked": settlement.checked or (claim.check and claim.intent is None),
             "keep_intent": settlement.intent is not IntentAfter.CLOSE,
