@@ -9,6 +9,7 @@ from zohosync.clock import Clock
 from zohosync.core.kinds import KINDS
 from zohosync.core.options import Secret
 from zohosync.core.plan import Policy
+from zohosync.engine.sweep import SweepSettings
 from zohosync.engine.worker import WorkerSettings
 from zohosync.errors import MappingError, SettingsError
 from zohosync.events import Listener, Noted
@@ -107,6 +108,11 @@ def worker_settings_of(settings: Settings, installation: str) -> WorkerSettings:
         policy=policy_of(settings, installation),
         marker_field=settings.organization.marker_field,
     )
+
+
+def sweep_settings_of(settings: Settings, installation: str) -> SweepSettings:
+    """When this project is swept, and what that is judged by."""
+    return SweepSettings(settings.sweep_at, policy_of(settings, installation), settings.brake)
 
 
 USAGE_EVERY_S = 10.0

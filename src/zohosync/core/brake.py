@@ -1,4 +1,4 @@
-"""The brake: how many endings of a kind may leave, and what a mass change would do, foreseen.
+"""The brake: how many endings of a kind may leave in an hour, how many updates by one edit.
 
 Theory of operation. An *ending* is a change of state that closes a record in Zoho (a cancel, a
 void, an inactivation), whatever asked for it. Every call has its row in the journal before it
@@ -7,16 +7,12 @@ organisation's row is locked: of any number of workers none lets one more leave.
 judged earlier, before any of its updates leaves: all records are planned, and the updates counted.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from zohosync.core.kinds import KINDS, Kind
+from zohosync.core.kinds import KINDS
 from zohosync.core.options import Option, number, time_of_day
-from zohosync.core.plan import Step, Transition, Update, planned_operation
-from zohosync.core.records import Claim, Desired, Payload, Ref
+from zohosync.core.records import Ref
 
 WINDOW_S = 3_600.0
 """How far back endings are counted."""
@@ -95,100 +91,3 @@ def too_many_updates(kind: str, changes: int, brake: Brake) -> str | None:
         f"{kind}: its changed mapping would change {changes} records, over {brake.updates}; "
         f"none is sent until somebody has looked: zohosync resume {kind}"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Foreseen:
-    """What would happen to a record that is in Zoho: `ends` says that it would be closed."""
-
-    ref: Ref
-    zoho_id: str
-    what: str
-    ends: bool
-    worth: Decimal | None = None
-    fields: tuple[str, ...] = ()
-
-
-def foresee(
-    desired: Desired | None, claim: Claim, step: Step, target: str | None
-) -> Foreseen | None:
-    """What this step, and those that follow from it, would change in Zoho of a linked record.
-
-    `target` is the state that a record of its kind is moved to when its row is gone.
-    """
-    if not isinstance(step, Update | Transition):
-        return None
-    kind = KINDS[claim.ref.kind]
-    here = claim.remote_state or kind.states.initial
-    left = desired is None or not desired.eligible
-    there = target if left else desired.state if desired else None
-    ends = there in kind.states.closing and here != there
-    fields = tuple(sorted(step.fields)) if isinstance(step, Update) else ()
-    return Foreseen(
-        claim.ref,
-        step.zoho_id,
-        f"becomes {there}" if ends else planned_operation(step),
-        ends,
-        worth_of(kind, claim.payload or {}, desired.total if desired else None),
-        fields,
-    )
-
-
-def worth_of(kind: Kind, payload: Payload, total: Decimal | None = None) -> Decimal | None:
-    """What a record comes to: the total that its row says, else by its fields; None: not known."""
-    if total is not None or not kind.worth:
-        return total
-    first = kind.worth[0].partition(".")[0]
-    if first != kind.lines:
-        return _product(payload, kind.worth)
-    lines = payload.get(first)
-    if not isinstance(lines, list) or not lines:
-        return None
-    inner = [name.partition(".")[2] for name in kind.worth]
-    parts = [_product(line, inner) for line in lines]
-    known = [part for part in parts if part is not None]
-    return sum(known, Decimal(0)) if len(known) == len(parts) else None
-
-
-def _product(fields: Any, names: Iterable[str]) -> Decimal | None:
-    product = Decimal(1)
-    for name in names:
-        value = fields
-        for part in name.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
-        try:
-            product *= Decimal(str(value))
-        except ArithmeticError:
-            return None
-    return product
-
-
-@dataclass(slots=True)
-class Survey:
-    """What a whole mapping says, beside what was last done: how many rows, and what differs.
-
-    `marks` are the keys to mark; `changes` what would happen to records that are in Zoho.
-    """
-
-    kind: str
-    rows: int = 0
-    marks: list[str] = field(default_factory=list)
-    changes: list[Foreseen] = field(default_factory=list)
-    found: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def endings(self) -> list[Foreseen]:
-        """The records that would be closed."""
-        return [change for change in self.changes if change.ends]
-
-    @property
-    def words(self) -> str:
-        """The survey in one line."""
-        found = ", ".join(f"{number:,} {what}" for what, number in sorted(self.found.items()))
-        return f"{self.kind}: {self.rows:,} rows, {found or 'nothing differs'}"
-
-
-def sum_of(changes: Iterable[Foreseen]) -> Decimal | None:
-    """The money of all whose worth is known; None where none is."""
-    known = [change.worth for change in changes if change.worth is not None]
-    return sum(known, Decimal(0)) if known else None

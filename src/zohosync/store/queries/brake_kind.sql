@@ -1,5 +1,5 @@
 -- Promise: the kind is paused from now on, for this cause; nobody waits for its count any more; the act
---   is in the audit. No row where it was paused already: whoever paused it has told so.
+--   is in the audit. No row where the brake holds it already: that was told.
 -- Locks: the organisation's row.
 -- Index: organizations_pkey.
 with changed as (
@@ -10,7 +10,7 @@ with changed as (
          brakes = o.brakes || jsonb_build_object(%(kind)s::text, jsonb_build_object(
            'cause', %(cause)s::text, 'why', %(why)s::text, 'count', %(count)s::integer,
            'at', zohosync.current_time()))
-   where o.org_id = %(org_id)s and %(kind)s::text <> all (o.paused_kinds)
+   where o.org_id = %(org_id)s and not o.brakes ? %(kind)s::text
   returning o.org_id
 ), noted as (
   insert into zohosync.audit (org_id, act, target, why)
