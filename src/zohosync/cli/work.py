@@ -1,7 +1,7 @@
 """The verbs that work: run, backfill, retry, pause, resume."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -301,6 +301,7 @@ def pause(
 def resume(
     kinds: Annotated[list[str], typer.Argument(metavar="KIND...", show_default=False)],
     project: ProjectDir = HERE,
+    *,
     why: Annotated[str, typer.Option(help="The reason, for the audit.")] = "by hand",
     assume_empty: Annotated[
         bool,
@@ -308,14 +309,40 @@ def resume(
             "--assume-empty", help="You have seen that Zoho holds no records of these kinds."
         ),
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Agree to what a braked kind would do.")
+    ] = False,
     json: AsJson = False,
 ) -> int:
-    """Work on these kinds (again). On a real organisation every kind starts paused."""
+    """Work on these kinds (again). On a real organisation every kind starts paused.
+
+    Of a kind that the brake stopped it lists what would happen, and asks.
+    """
     settings = settings_of(project)
     chosen = kinds_of(kinds, tuple(settings.kinds))
     why = f"{why} (assumed empty)" if assume_empty else why
     sure = assume_empty or settings.mode == "sandbox"
-    return asyncio.run(_switch(Screen(json), settings, chosen, pause=False, why=why, sure=sure))
+    return asyncio.run(_resume(Screen(json), settings, chosen, why=why, sure=sure, yes=yes))
+
+
+async def _resume(
+    screen: Screen, settings: "Settings", kinds: tuple[str, ...], *, why: str, sure: bool, yes: bool
+) -> int:
+    from zohosync.bootstrap import open_database, organization_id
+    from zohosync.cli.braked import agreed_on
+    from zohosync.store.organizations import read_organization
+
+    async with open_database(settings) as database:
+        organization = await read_organization(database, organization_id(settings)) or {}
+    braked = [kind for kind in kinds if kind in organization.get("brakes", {})]
+    if not braked:
+        return await _switch(screen, settings, kinds, pause=False, why=why, sure=sure)
+    keys, listed, code = await agreed_on(screen, settings, braked, yes=yes)
+    if code is not None:
+        return code
+    return await _switch(
+        screen, settings, kinds, pause=False, why=why, sure=sure, agreed=keys, listed=listed
+    )
 
 
 async def _switch(
@@ -326,9 +353,12 @@ async def _switch(
     pause: bool,
     why: str,
     sure: bool = True,
+    agreed: Mapping[str, Sequence[str]] | None = None,
+    listed: Mapping[str, Any] | None = None,
 ) -> int:
     from zohosync.bootstrap import open_database, organization_id
     from zohosync.errors import SettingsError
+    from zohosync.store.brakes import Brakes
     from zohosync.store.history import History
     from zohosync.store.organizations import pause_kinds
 
@@ -343,11 +373,17 @@ async def _switch(
                 "records a second time that Zoho already holds: nothing has compared the two yet",
                 next_step="look in Zoho; if it holds none of these, say --assume-empty",
             )
-        paused = await pause_kinds(database, organization_id(settings), kinds, pause=pause, why=why)
+        org_id, agreed = organization_id(settings), agreed or {}
+        rest = [kind for kind in kinds if kind not in agreed]
+        paused: tuple[str, ...] = ()
+        if rest:
+            paused = await pause_kinds(database, org_id, rest, pause=pause, why=why)
+        for kind, keys in agreed.items():  # what was listed is let through, and no more
+            paused = await Brakes(database, org_id).release(kind, keys, why=why)
         if not pause:
             await history.wake(kinds)
     mapped = [kind for kind in settings.kinds if kind in paused]
     screen.line(f"paused now: {', '.join(mapped) or 'nothing'}")
     screen.next_step("zohosync status" if pause else "zohosync run, or zohosync backfill KIND")
-    screen.result({"paused": list(paused)})
+    screen.result({"paused": list(paused), **({"let_through": listed} if listed else {})})
     return OK

@@ -29,7 +29,7 @@ from zohosync.core.lanes import Asked, Books, Choice, choose, in_line
 from zohosync.core.replies import Quota, Throttled
 from zohosync.errors import DatabaseError, LeaseLostError
 from zohosync.events import Listener, Noted, OrganizationTouched
-from zohosync.store.journal import Ending, Entry, Journal
+from zohosync.store.journal import Admission, Ending, Entry, Journal
 from zohosync.zoho.client import Call, CallEnd, GateClosedError, Ticket
 
 BATCH = 32
@@ -249,16 +249,7 @@ class Gate:
         if door == "api":
             self._size = choice.size
         for place in choice.places:
-            waiter, call_id = batch[place], granted.call_ids.get(place)
-            if place in granted.stopped:
-                _refuse(waiter, GateClosedError(granted.stopped[place], BRAKED_S))
-            elif call_id is None:
-                _refuse(waiter, LeaseLostError("the lease was lost before the call left"))
-            elif not waiter.leave.done():
-                send_by = asked_at + self._send_within_s
-                if probe:
-                    self._probes.add(call_id)
-                waiter.leave.set_result(Ticket(call_id, send_by, self._time_limit_s))
+            self._release(batch[place], granted, place, asked_at)
         wait_s = 0.0
         if choice.not_before is not None:
             wait_s = max(0.005, (choice.not_before - granted.now).total_seconds())
@@ -276,6 +267,19 @@ class Gate:
         if choice.reason == DAY_SPENT:
             await self._close_day()
         return None if choice.closed else wait_s
+
+    def _release(self, waiter: _Waiter, granted: Admission, place: int, asked_at: float) -> None:
+        """Let a chosen call leave, unless its lease is lost or the brake stops it."""
+        call_id = granted.call_ids.get(place)
+        if place in granted.stopped:
+            _refuse(waiter, GateClosedError(granted.stopped[place], BRAKED_S))
+        elif call_id is None:
+            _refuse(waiter, LeaseLostError("the lease was lost before the call left"))
+        elif not waiter.leave.done():
+            if waiter.call.probe:
+                self._probes.add(call_id)
+            send_by = asked_at + self._send_within_s
+            waiter.leave.set_result(Ticket(call_id, send_by, self._time_limit_s))
 
     async def _close_day(self) -> None:
         """Let nobody claim before midnight what could not be sent before midnight."""
