@@ -202,15 +202,14 @@ def fingerprint(payload: Payload) -> str:
 
 def asked_of(desired: Desired) -> str:
     """A digest of all that a row asks for, before its parents' ids are put in."""
-    return fingerprint(
-        {
-            "payload": desired.payload,
-            "slots": [[slot.parent.kind, slot.parent.key, *slot.path] for slot in desired.slots],
-            "rest": [desired.state, desired.eligible, desired.raised_by, desired.seed_id],
-            "total": str(desired.total),
-            "faults": [fault.message for fault in desired.faults],
-        }
+    asked = (
+        desired.payload,
+        [(slot.parent.kind, slot.parent.key, slot.path) for slot in desired.slots],
+        (desired.state, desired.eligible, desired.raised_by, desired.seed_id, desired.total),
+        [fault.message for fault in desired.faults],
     )
+    text = json.dumps(asked, default=str, sort_keys=True)  # a row is read in one form: no canonical
+    return f"{FINGERPRINT_VERSION}:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def same(left: Any, right: Any) -> bool:
