@@ -100,7 +100,7 @@ COMMON: dict[str, Any] = {
     "step": "create", "installation": "x", "looked": False, "reads_saved": 0,
     "steps": [80, 95, 100], "keep_days": 90,
     "asked": "1:x", "mappings": '{"customers": "2"}', "places": [0, 1], "at": "02:30",
-    "cause": "endings", "count": 20, "over": True, "night": True,
+    "cause": "endings", "count": 20, "over": True, "night": True, "alive_s": 30,
     "since": SystemClock().now() - timedelta(hours=1), "day": SystemClock().now().date(),
     "calls": '[{"place": 0, "door": "api", "lane": 5, "kind": "customers", "key": "500",'
     ' "lease_epoch": 7, "operation": "x", "method": "POST", "path": "/", "writes": true}]',

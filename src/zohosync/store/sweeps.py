@@ -9,6 +9,7 @@ import simplejson
 from zohosync.core.records import BULK, Claim, Desired, ParentView, Ref, asked_of
 from zohosync.core.survey import MOVING
 from zohosync.store.database import Database, Row, Transaction
+from zohosync.store.history import ALIVE_S
 from zohosync.store.records import claim_of, parent_of
 from zohosync.store.source import Source
 
@@ -80,7 +81,9 @@ class Sweeps:
 
     async def turn(self, at: str) -> Turn:
         """Take the turn, or keep it, where a sweep is due: nightly at this local time."""
-        row = await self._database.fetch_one("take_sweep", at=at, lease_s=LEASE_S, **self._who)
+        row = await self._database.fetch_one(
+            "take_sweep", at=at, lease_s=LEASE_S, alive_s=ALIVE_S, **self._who
+        )
         if row is None:
             return Turn(taken=False, night=False, held=(), others=())
         return Turn(row["taken"], row["night"], tuple(row["held"]), tuple(row["others"]))
