@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -16,10 +16,12 @@ from zohosync.engine.gate import Gate
 from zohosync.engine.keeper import Keeper
 from zohosync.engine.passes import Rehearser
 from zohosync.engine.service import Service
+from zohosync.engine.sweep import Sweeper
 from zohosync.engine.worker import Worker
 from zohosync.errors import MappingError, SchemaError, SettingsError, ZohosyncError
 from zohosync.events import Listener
 from zohosync.settings import Settings
+from zohosync.store.brakes import Brakes
 from zohosync.store.database import Database
 from zohosync.store.embedded import EmbeddedPostgres
 from zohosync.store.history import History
@@ -34,6 +36,7 @@ from zohosync.store.organizations import (
 )
 from zohosync.store.records import Records
 from zohosync.store.source import Source, described
+from zohosync.store.sweeps import Sweeps
 from zohosync.store.tokens import TokenCache
 from zohosync.store.writeback import WriteBack
 from zohosync.wiring import (
@@ -41,6 +44,7 @@ from zohosync.wiring import (
     credentials_of,
     policy_of,
     secret_of,
+    sweep_settings_of,
     texts_of,
     worker_settings_of,
     write_back_of,
@@ -160,17 +164,24 @@ async def _project(
         time_zone=settings.organization.time_zone,
     )
     org_id = organization.org_id
-    records = _records(settings, database, org_id, worker)
+    records = _records(settings, database, org_id, worker, source.fingerprints)
     return Project(settings, database, org_id, installation, organization, records, source, worker)
 
 
-def _records(settings: Settings, database: Database, org_id: str, worker: str) -> Records:
+def _records(
+    settings: Settings,
+    database: Database,
+    org_id: str,
+    worker: str,
+    mappings: Mapping[str, str] | None = None,
+) -> Records:
     return Records(
         database,
         org_id=org_id,
         worker=worker,
         lease_s=settings.worker.lease_s,
         debounce_s=settings.worker.debounce_s,
+        mappings=mappings,
     )
 
 
@@ -272,6 +283,7 @@ async def open_service(
         writeback = None
         if columns:
             writeback = await WriteBack.open(database, columns, org_id=project.org_id)
+        await sweeps_of(project).note_mappings()
         service = _service(
             project, gate, remote, writeback, clock=clock, chance=chance, tell=tell, pace=pace
         )
@@ -301,6 +313,7 @@ def _journal_and_gate(
         worker=project.worker,
         time_limit_s=settings.worker.time_limit_s,
         mint_key=mint_key,
+        brake=settings.brake,
     )
     gate = Gate(
         journal,
@@ -344,6 +357,15 @@ def _service(
         tell=tell,
         writeback=writeback,
     )
+    sweeper = Sweeper(
+        sweeps=sweeps_of(project),
+        brakes=Brakes(project.database, project.org_id),
+        clock=clock,
+        tell=tell,
+        wake=worker.wake,
+        settings=sweep_settings_of(settings, project.installation),
+        pace=pace,
+    )
     keeper = Keeper(
         records=project.records,
         presence=presence,
@@ -351,10 +373,16 @@ def _service(
         clock=clock,
         tell=tell,
         wake=worker.wake,
+        sweep=sweeper.run,
         besides=besides_of(settings, project.database, project.org_id, clock=clock, tell=tell),
         pace=pace,
     )
     return Service(gate, worker, keeper, presence, project.records, clock)
+
+
+def sweeps_of(project: Project) -> Sweeps:
+    """The sweeps of a project's organisation, with the mappings that it has here."""
+    return Sweeps(project.database, project.source, org_id=project.org_id, worker=project.worker)
 
 
 async def _see_that_it_is_it(house: House) -> None:

@@ -13,6 +13,8 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+from zohosync.core.brake import OPTIONS as BRAKE
+from zohosync.core.brake import Brake
 from zohosync.core.governor import PLANS, Limits
 from zohosync.core.kinds import KINDS, MAPPED
 from zohosync.core.limits import NUMBERS, in_words, limits_from
@@ -21,6 +23,7 @@ from zohosync.core.options import (
     Document,
     Option,
     OptionError,
+    Origin,
     Secret,
     address,
     choice,
@@ -32,6 +35,7 @@ from zohosync.core.options import (
     secret_text,
     slips,
     text,
+    word_of,
     zone,
 )
 from zohosync.errors import SettingsError
@@ -40,15 +44,6 @@ FILE = "zohosync.toml"
 SECRETS_FILE = ".zohosync/secrets.toml"
 DATA_CENTERS = ("us", "eu", "in", "au", "jp", "ca", "cn", "sa", "uk")
 CUSTOM, UNLIMITED = "custom", "unlimited"
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """An effective value as it may be shown, and where it came from."""
-
-    name: str
-    shown: str
-    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +101,7 @@ class KindSettings:
 
     mapping: Path
     priority: int | None = None
+    when_gone: str | None = None
     write_back: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -135,6 +131,8 @@ class Settings:
     watches: tuple[WatchSettings, ...]
     origins: tuple[Origin, ...]
     notes: tuple[str, ...] = ()
+    brake: Brake = field(default_factory=Brake)
+    sweep_at: str = "02:30"
 
     @property
     def mode(self) -> str:
@@ -156,6 +154,7 @@ _ENTRIES = (
     Option("organization.marker_field", text),
     Option("limits.plan", choice(*PLANS, CUSTOM), "standard"),
     *LIMITS,
+    *BRAKE,
     Option("worker.slots", number(1, 200, whole=True), 10),
     Option("worker.lease_s", number(2, 600, whole=False), 6.0),
     Option("worker.heartbeat_s", number(0.1, 300, whole=False), 2.0),
@@ -243,6 +242,8 @@ def _load(project: Path, document: Document, flags: Mapping[str, Any]) -> Settin
         watches=_watches(document),
         origins=tuple(origins.values()),
         notes=(*notes, *strays),
+        brake=Brake(**_section(values, "brake")),
+        sweep_at=values["sweep.at"],
     )
 
 
@@ -362,7 +363,8 @@ def _kinds(project: Path, document: Document) -> tuple[dict[str, KindSettings], 
     found: dict[str, KindSettings] = {}
     notes: list[str] = []
     for kind in MAPPED:
-        read = read_table(document, f"kinds.{kind}", said.get(kind, {}), _KIND)
+        readers = {**_KIND, "when_gone": word_of(KINDS[kind].states.when_gone, kind)}
+        read = read_table(document, f"kinds.{kind}", said.get(kind, {}), readers)
         named = read.pop("mapping", None)
         path = project / (named or f"mapping/{kind}.sql")
         if path.is_file():

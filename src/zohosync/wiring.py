@@ -6,8 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from zohosync.clock import Clock
+from zohosync.core.kinds import KINDS
 from zohosync.core.options import Secret
 from zohosync.core.plan import Policy
+from zohosync.engine.sweep import SweepSettings
 from zohosync.engine.worker import WorkerSettings
 from zohosync.errors import MappingError, SettingsError
 from zohosync.events import Listener, Noted
@@ -61,6 +63,11 @@ def policy_of(settings: Settings, installation: str) -> Policy:
         live=settings.mode == "live",
         max_retries=settings.worker.max_retries,
         retry_base_s=settings.worker.retry_base_s,
+        when_gone={
+            kind: KINDS[kind].states.when_gone[said.when_gone]
+            for kind, said in settings.kinds.items()
+            if said.when_gone
+        },
     )
 
 
@@ -101,6 +108,11 @@ def worker_settings_of(settings: Settings, installation: str) -> WorkerSettings:
         policy=policy_of(settings, installation),
         marker_field=settings.organization.marker_field,
     )
+
+
+def sweep_settings_of(settings: Settings, installation: str) -> SweepSettings:
+    """When this project is swept, and what that is judged by."""
+    return SweepSettings(settings.sweep_at, policy_of(settings, installation), settings.brake)
 
 
 USAGE_EVERY_S = 10.0

@@ -51,6 +51,14 @@ select '1', case when n % 250 = 0 then 'accounts' else 'api' end, 5, 'customers'
        case when n % 250 = 0 then 'client' end
   from generate_series(1, 50000) n,
        lateral (select clock_timestamp() - (50000 - n) * interval '2 s' as at) t;
+insert into zohosync.api_calls (org_id, door, lane, kind, key, lease_epoch, worker, operation,
+  method, path, started_at, deadline, finished_at, counts_until, sent, outcome, ends)
+select '1', 'api', 5, 'customers', n, 7, 'w1', 'customers.markasinactive', 'POST', '/customers',
+       t.at, t.at + interval '15 s', t.at, t.at, true, 'accepted', true
+  from generate_series(1, 2000) n,
+       lateral (select clock_timestamp() - (2000 - n) * interval '10 min' as at) t;
+insert into zohosync.let_through (org_id, kind, key)
+select '1', 'customers', n from generate_series(1, 3000) n;
 insert into zohosync.sync_logs (org_id, kind, key, version, zoho_entity_type, zoho_entity_id, step,
   status, result, attempt_number, duration_ms, calls, worker, created_at)
 select '1', 'customers', n, 1, 'customer', 'z' || n, 'create', 'success', 'created', 1, 9, 1, 'w1',
@@ -104,6 +112,8 @@ COMMON: dict[str, Any] = {
     "after": "z5", "sorts": ["differs"], "counts": "{}", "versions": '{"4004": 2}',
     "rows": '[{"key": "4004", "zoho_id": "z4004", "place": 1, "fields": {}, "rivals": ["z1"],'
     ' "proof": {}, "sort": "linked", "payload": {}, "accepted": {}, "version": 2}]',
+    "asked": "1:x", "mappings": '{"customers": "2"}', "places": [0, 1], "at": "02:30",
+    "cause": "endings", "count": 20, "over": True, "night": True, "alive_s": 30,
     "since": SystemClock().now() - timedelta(hours=1), "day": SystemClock().now().date(),
     "calls": '[{"place": 0, "door": "api", "lane": 5, "kind": "customers", "key": "500",'
     ' "lease_epoch": 7, "operation": "x", "method": "POST", "path": "/", "writes": true}]',

@@ -231,3 +231,42 @@ def test_a_folder_without_a_project_says_how_to_make_one(tmp_path: Path) -> None
     with pytest.raises(SettingsError, match=r"There is no zohosync\.toml here") as caught:
         load(tmp_path)
     assert "zohosync init" in caught.value.next_step
+
+
+def test_what_is_done_when_a_row_is_gone_and_the_numbers_of_the_brake_are_read(
+    tmp_path: Path,
+) -> None:
+    text = (
+        '[kinds.customers]\nwhen_gone = "inactivate"\n[brake]\nendings = 3\nupdates = 7\n'
+        '[sweep]\nat = "23:05"\n'
+    )
+    settings = load(project(tmp_path, text, customers="select 1", plans="select 1"))
+    assert settings.kinds["customers"].when_gone == "inactivate"
+    assert settings.kinds["plans"].when_gone is None
+    assert (settings.brake.endings, settings.brake.updates) == (3, 7)
+    assert settings.sweep_at == "23:05"
+
+
+def test_by_default_nothing_is_done_and_the_brake_holds(tmp_path: Path) -> None:
+    settings = load(STARTER)
+    assert {kind.when_gone for kind in settings.kinds.values()} == {None}
+    assert (settings.brake.endings, settings.brake.updates) == (20, 100)
+    assert settings.sweep_at == "02:30"
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('[kinds.customers]\nwhen_gone = "cancel"\n', ("'cancel'", "inactivate")),
+        ('[kinds.customers]\nwhen_gone = "delete"\n', ("'delete'", "inactivate")),
+        ('[kinds.invoices]\nwhen_gone = "inactivate"\n', ("'inactivate'", "void")),
+        ('[kinds.subscriptions]\nwhen_gone = "void"\n', ("'void'", "cancel")),
+        ('[kinds.payments]\nwhen_gone = "void"\n', ("'void'", "payments")),
+        ('[sweep]\nat = "25:00"\n', ("'25:00'", "02:30")),
+        ("[brake]\nendings = -1\n", ("brake.endings", "whole number")),
+    ],
+)
+def test_a_wrong_word_for_it_is_named(tmp_path: Path, text: str, names: tuple[str, str]) -> None:
+    error = refused(tmp_path, text)
+    assert all(name in str(error) for name in names), str(error)
+    assert "line 2" in str(error)

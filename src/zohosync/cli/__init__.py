@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from zohosync.cli import compare, foresee, install, play, prepare, see, usage, work
+from zohosync.cli import compare, foresee, install, play, prepare, see, steer, usage, work
 from zohosync.cli.screen import EXITS, FAILED, INTERRUPTED, OK, PANELS, WRONG, as_json
 
 
@@ -41,8 +41,8 @@ VERBS = (
     ("set up", prepare.init), ("set up", prepare.login), ("set up", install.migrate),
     ("set up", prepare.check),
     ("look first", compare.compare), ("look first", foresee.plan),
-    ("run", work.run), ("run", work.backfill), ("run", work.retry), ("run", work.pause),
-    ("run", work.resume),
+    ("run", work.run), ("run", work.backfill), ("run", steer.retry), ("run", steer.pause),
+    ("run", steer.resume),
     ("see", see.status), ("see", see.why), ("see", see.logs), ("see", usage.report),
     ("keep", see.settings),
 )  # fmt: skip

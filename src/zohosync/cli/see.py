@@ -86,6 +86,7 @@ async def _status(screen: Screen, settings: "Settings") -> int:
         {
             "organization": org_id, "known": True, "mode": organization["mode"],
             "paused": organization["paused"], "paused_kinds": organization["paused_kinds"],
+            "brakes": organization["brakes"],
             "closed_for_s": organization["closed_for_s"],
             "calls_today": organization["calls_today"],
             "limits": settings.limits_plan, "kinds": kinds, "marked": marked,
@@ -115,6 +116,8 @@ def _say_organization(
     paused = [kind for kind in organization["paused_kinds"] if kind in settings.kinds]
     if paused:
         screen.line(f"Paused kinds: {', '.join(paused)}", style="yellow")
+    for brake in organization["brakes"].values():
+        screen.line(f"Braked: {brake['why']}", style="yellow")
 
 
 def _left_line(left: int, eta_s: float | None) -> str:

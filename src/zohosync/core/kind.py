@@ -32,12 +32,18 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class States:
-    """The states that a mapping may ask for, what Zoho calls them, and the moves between them."""
+    """The states that a mapping may ask for, what Zoho calls them, and the moves between them.
+
+    A move into a `closing` state ends something: the brake counts it. `when_gone` are the words
+    for what may be done with a record whose row is gone, and the state that each leads to.
+    """
 
     initial: str
     remote: Mapping[str, str]
     moves: Mapping[tuple[str, str], str] = field(default_factory=dict)
     ended: frozenset[str] = frozenset()
+    closing: frozenset[str] = frozenset()
+    when_gone: Mapping[str, str] = field(default_factory=dict)
     advice: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, remote_status: Any) -> str:

@@ -20,6 +20,8 @@ _ACTIVE = States(
     moves=MappingProxyType(
         {("active", "inactive"): "markasinactive", ("inactive", "active"): "markasactive"}
     ),
+    closing=frozenset({"inactive"}),
+    when_gone=MappingProxyType({"inactivate": "inactive"}),
 )
 _ONE = States(initial="active", remote=MappingProxyType({}))
 
@@ -107,6 +109,8 @@ SUBSCRIPTIONS = Kind(
             }
         ),
         ended=frozenset({"cancelled"}),
+        closing=frozenset({"cancelled", "non_renewing"}),
+        when_gone=MappingProxyType({"cancel": "cancelled"}),
         advice=MappingProxyType(
             {"cancelled": "a cancelled subscription stays so: give the new one a new key"}
         ),
@@ -151,6 +155,8 @@ INVOICES = Kind(
         ),
         moves=MappingProxyType({("draft", "open"): "converttoopen", ("open", "void"): "void"}),
         ended=frozenset({"void"}),
+        closing=frozenset({"void"}),
+        when_gone=MappingProxyType({"void": "void"}),
         advice=MappingProxyType({"void": "a void invoice stays void: issue a new one"}),
     ),
     required=("invoice_number", "date", "invoice_items"),

@@ -8,7 +8,7 @@ from zohosync.core.kind import Kind
 from zohosync.core.kinds import KINDS
 from zohosync.core.lines import SEEN_LINES, seen_lines, without_line_ids
 from zohosync.core.mapping import marked
-from zohosync.core.plan import Find, Purpose
+from zohosync.core.plan import RAISED, Find, Purpose
 from zohosync.core.records import (
     Candidate,
     Claim,
@@ -73,6 +73,8 @@ def _adopted(step: Find, candidate: Candidate, claim: Claim) -> Settlement:
     """The found record is ours: link it."""
     kind = KINDS[claim.ref.kind]
     hints = {name: candidate.fields[name] for name in kind.hints if candidate.fields.get(name)}
+    if step.purpose is Purpose.LINK and kind.raises:
+        hints[RAISED] = True
     resting = kind.internal
     return Settlement(
         Status.SYNCED if resting else Status.PENDING,

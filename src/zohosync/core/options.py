@@ -23,6 +23,15 @@ class OptionError(Exception):
         self.next_step = next_step
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """An effective value as it may be shown, and where it came from."""
+
+    name: str
+    shown: str
+    source: str
+
+
 class Secret:
     """A value that never shows itself; `reveal()` is the one way to it."""
 
@@ -144,6 +153,26 @@ def zone(value: Any) -> str:
     except (ValueError, KeyError, OSError):
         raise ValueError(f"is {value!r}: no such time zone (Africa/Johannesburg is one)") from None
     return name
+
+
+def word_of(words: Iterable[str], what: str) -> Read:
+    """One of the few words that there are for this, where there are any."""
+    known = tuple(words)
+
+    def read(value: Any) -> str:
+        if not known:
+            raise ValueError(f"is {value!r}: nothing is ever done with {what} that are gone")
+        return str(choice(*known)(value))
+
+    return read
+
+
+def time_of_day(value: Any) -> str:
+    """A time of day as HH:MM."""
+    said = text(value) or ""
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", said):
+        raise ValueError(f'is {value!r}: it must be a time of day such as "02:30"')
+    return said
 
 
 class Document:

@@ -219,9 +219,8 @@ def _accepted(step: Create | Update | Transition, reply: Accepted, claim: Claim)
     if ids := line_ids(kind, reply.fields):
         hints[LINE_IDS] = ids
     if isinstance(step, Transition):
-        return Settlement(
-            _rest(step.more), step.operation, _soon(step.more), remote_state=step.state, gone=False
-        )
+        rest, soon = _rest(step.more), _soon(step.more)
+        return Settlement(rest, step.operation, soon, remote_state=step.state, gone=step.gone)
     here = claim.remote_state or kind.states.initial
     if isinstance(step, Create):
         result, here = "created", kind.states.initial

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -66,12 +66,13 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """Move the record in Zoho to another state."""
+    """Move the record in Zoho to another state; `gone`: because its row is no longer there."""
 
     zoho_id: str
     operation: str
     state: str
     more: bool
+    gone: bool = False
     calls: ClassVar[bool] = True
 
 
@@ -143,6 +144,8 @@ class Policy:
     second_absent_s: float = 1_200.0
     link_retry_s: tuple[float, ...] = (3_600.0, 21_600.0)
     link_retry_daily: int = 7
+    when_gone: Mapping[str, str] = field(default_factory=dict)
+    """By kind, the state that a linked record is moved to whose row is gone (D15)."""
 
 
 def plan(
@@ -159,10 +162,8 @@ def plan(
         return _verify(kind, claim)
     if claim.check and claim.zoho_id:
         return Find(Purpose.CHECK, claim.payload or {}, zoho_id=claim.zoho_id)
-    if desired is None:
-        return Skip("gone here" if claim.zoho_id else "no such row here", gone=True)
-    if not desired.eligible:
-        return Skip("not eligible")
+    if desired is None or not desired.eligible:
+        return _leave(kind, desired, claim, policy)
     before = claim.gone_identity
     if before and claim.zoho_id and somebody_else(kind, before, identity_of(desired)):
         return Fail(
@@ -221,6 +222,24 @@ def _bare(desired: Desired, claim: Claim) -> Payload:
         for top in tops
         if isinstance(known.get(top), list) and same(desired.payload.get(top), known[top])
     }
+
+
+def _leave(kind: Kind, desired: Desired | None, claim: Claim, policy: Policy) -> Step:
+    """What becomes of a record whose row is gone or not eligible: nothing in Zoho by default.
+
+    Where its kind is set so, it is ended there (D15); but what Zoho raised is Zoho's to end.
+    """
+    gone = desired is None
+    reason = ("gone here" if claim.zoho_id else "no such row here") if gone else "not eligible"
+    target = policy.when_gone.get(claim.ref.kind)
+    here = claim.remote_state or kind.states.initial
+    zohos = claim.hints.get(RAISED) or (desired is not None and desired.raised_by == "zoho")
+    if target is None or not claim.zoho_id or zohos or here == target:
+        return Skip(reason, gone)
+    move = kind.states.next_move(here, target)
+    if move is None or move[1] not in kind.states.closing:  # not opened only to be voided
+        return Skip(f"{reason}; it is {here} in Zoho and is left so", gone)
+    return Transition(claim.zoho_id, *move, more=True, gone=gone)
 
 
 def _blocked(
@@ -335,6 +354,10 @@ def _emptied(kind: Kind, name: str, value: Any) -> Any:
             }
         case _:
             return value
+
+
+RAISED = "raised"
+"""The hint that tells of a record that Zoho raised it: it was linked, not made."""
 
 
 def planned_operation(step: Step) -> str:

@@ -204,6 +204,18 @@ def fingerprint(payload: Payload) -> str:
     return f"{FINGERPRINT_VERSION}:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
+def asked_of(desired: Desired) -> str:
+    """A digest of all that a row asks for, before its parents' ids are put in."""
+    asked = (
+        desired.payload,
+        [(slot.parent.kind, slot.parent.key, slot.path) for slot in desired.slots],
+        (desired.state, desired.eligible, desired.raised_by, desired.seed_id, desired.total),
+        [fault.message for fault in desired.faults],
+    )
+    text = json.dumps(asked, default=str, sort_keys=True)  # a row is read in one form: no canonical
+    return f"{FINGERPRINT_VERSION}:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
 def same(left: Any, right: Any) -> bool:
     """Whether two values mean the same in Zoho: 50, "50.00" and Decimal("50.0") are equal.
 

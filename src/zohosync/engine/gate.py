@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from zohosync.clock import Clock
 from zohosync.core.adaptive import MANY
+from zohosync.core.brake import is_ending
 from zohosync.core.governor import (
     DAY_SPENT,
     DOWN_AFTER,
@@ -28,7 +29,7 @@ from zohosync.core.lanes import Asked, Books, Choice, choose, in_line
 from zohosync.core.replies import Quota, Throttled
 from zohosync.errors import DatabaseError, LeaseLostError
 from zohosync.events import Listener, Noted, OrganizationTouched
-from zohosync.store.journal import Ending, Entry, Journal
+from zohosync.store.journal import Admission, Ending, Entry, Journal
 from zohosync.zoho.client import Call, CallEnd, GateClosedError, Ticket
 
 BATCH = 32
@@ -39,6 +40,9 @@ NAP_S = 1.0
 
 QUOTA_S = 5.0
 """How often what Zoho says of the day's quota is written down."""
+
+BRAKED_S = 1.0
+"""When a record that the brake stopped is due again, if its kind is not paused by then."""
 
 TOKEN_CLOSED_S = 600.0
 """How long the token door stays closed after "Access Denied … continuously" (documented)."""
@@ -240,17 +244,12 @@ class Gate:
             return None
         self._limits = granted.limits
         choice = granted.choice
+        for why in granted.braked:
+            self._tell(Noted(why, logging.WARNING))
         if door == "api":
             self._size = choice.size
         for place in choice.places:
-            waiter, call_id = batch[place], granted.call_ids.get(place)
-            if call_id is None:
-                _refuse(waiter, LeaseLostError("the lease was lost before the call left"))
-            elif not waiter.leave.done():
-                send_by = asked_at + self._send_within_s
-                if probe:
-                    self._probes.add(call_id)
-                waiter.leave.set_result(Ticket(call_id, send_by, self._time_limit_s))
+            self._release(batch[place], granted, place, asked_at)
         wait_s = 0.0
         if choice.not_before is not None:
             wait_s = max(0.005, (choice.not_before - granted.now).total_seconds())
@@ -268,6 +267,19 @@ class Gate:
         if choice.reason == DAY_SPENT:
             await self._close_day()
         return None if choice.closed else wait_s
+
+    def _release(self, waiter: _Waiter, granted: Admission, place: int, asked_at: float) -> None:
+        """Let a chosen call leave, unless its lease is lost or the brake stops it."""
+        call_id = granted.call_ids.get(place)
+        if place in granted.stopped:
+            _refuse(waiter, GateClosedError(granted.stopped[place], BRAKED_S))
+        elif call_id is None:
+            _refuse(waiter, LeaseLostError("the lease was lost before the call left"))
+        elif not waiter.leave.done():
+            if waiter.call.probe:
+                self._probes.add(call_id)
+            send_by = asked_at + self._send_within_s
+            waiter.leave.set_result(Ticket(call_id, send_by, self._time_limit_s))
 
     async def _close_day(self) -> None:
         """Let nobody claim before midnight what could not be sent before midnight."""
@@ -299,4 +311,5 @@ def _entry(call: Call) -> Entry:
         writes=call.writes,
         intent=call.intent,
         intent_total=call.intent_total,
+        ends=call.writes and is_ending(call.operation),
     )

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from zohosync.clock import Clock
 from zohosync.core.governor import DOWN_AFTER
@@ -32,11 +33,13 @@ class Keeper:
         tell: Listener,
         wake: Callable[[], None],
         besides: Callable[[], Awaitable[None]],
+        sweep: Callable[[], Coroutine[Any, Any, None]] | None = None,
         pace: float = 1.0,
     ) -> None:
         """`wake` is told when there is work again; `besides` is done in each round, too.
 
-        `pace` stretches its intervals: a demo with sped-up time need not look so often.
+        `pace` stretches its intervals: a demo with sped-up time need not look so often; `sweep` is
+        a loop of its own, since a round must not wait for it.
         """
         self._records = records
         self._presence = presence
@@ -45,6 +48,7 @@ class Keeper:
         self._tell = tell
         self._wake = wake
         self._besides = besides
+        self._sweep = sweep
         self._pace = pace
         self._probing: asyncio.Task[None] | None = None
 
@@ -52,6 +56,8 @@ class Keeper:
         """Keep house until cancelled; a database that is away is waited for."""
         beat_at = self._clock.monotonic()
         async with asyncio.TaskGroup() as tasks:
+            if self._sweep is not None:
+                tasks.create_task(self._sweep())
             while True:
                 try:
                     if self._clock.monotonic() >= beat_at:

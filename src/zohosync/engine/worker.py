@@ -33,6 +33,7 @@ from zohosync.core.records import (
     ParentView,
     Ref,
     Status,
+    asked_of,
     lane_of,
 )
 from zohosync.core.replies import Found, Reply
@@ -118,6 +119,7 @@ class Worker:
             duration_ms=round((self._clock.monotonic() - started) * 1000),
             identity=identity_of(desired) if desired and not desired.faults else None,
             reads_saved=reads_spared(step, desired, parents, reply),
+            asked=asked_of(desired) if desired else None,
         )
         settled = await self._records.settle(claim, settlement, note)
         self._tell(_ended(claim, settlement, note, settled))

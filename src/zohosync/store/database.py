@@ -5,7 +5,7 @@ Nothing depends on session state: a transaction pooler (PgBouncer, Supavisor) ma
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from importlib.resources import files
@@ -94,7 +94,7 @@ class Transaction:
         names = {row["code"]: row["name"] for row in rows}
         return [(column.name, names[column.type_code]) for column in cursor.description or []]
 
-    async def stream_sql(self, text: str, *, rows: int = 1000) -> AsyncIterator[list[Row]]:
+    async def stream_sql(self, text: str, *, rows: int = 1000) -> AsyncGenerator[list[Row], None]:
         """The rows of a statement in batches of `rows`, each of which may be worked on for 60 s."""
         try:
             for statement in (*self._begin(), STREAM_IDLE):

@@ -98,7 +98,7 @@ class History:
     async def mark(self, refs: Sequence[Ref], *, priority: int) -> int:
         """Mark these records, in this order; returns how many."""
         kinds, keys = [ref.kind for ref in refs], [ref.key for ref in refs]
-        return await self._database.execute("mark_keys", kinds=kinds, keys=keys, priority=priority)
+        return await self._database.execute("mark_refs", kinds=kinds, keys=keys, priority=priority)
 
     async def standing(self, refs: Sequence[Ref]) -> list[Row]:
         """How each of these records stands, in this order; `status` is None of one not known."""

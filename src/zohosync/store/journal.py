@@ -1,12 +1,13 @@
 """The journal is the limiter: a row before each call leaves, its outcome after, limits between."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import simplejson
 
+from zohosync.core.brake import Brake
 from zohosync.core.governor import (
     DAY_GUARD_S,
     MINT_WINDOW_S,
@@ -21,6 +22,7 @@ from zohosync.core.lanes import Books, Choice, Counted, Mark, marks_after
 from zohosync.core.records import Claim, Payload
 from zohosync.core.replies import Quota
 from zohosync.errors import LimitsUnreadableError, OrganizationGoneError
+from zohosync.store.brakes import stop_endings
 from zohosync.store.database import Database, Row
 
 Decide = Callable[[JournalView, Books, Limits], Choice]
@@ -29,7 +31,7 @@ Judge = Callable[[int], Effect]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One call that wants to leave, as the journal keeps it."""
+    """One call that wants to leave, as the journal keeps it; `ends`: it would close a record."""
 
     door: str
     lane: int
@@ -40,6 +42,7 @@ class Entry:
     writes: bool = False
     intent: Payload | None = None
     intent_total: str | None = None
+    ends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +61,30 @@ class Ending:
 class Admission:
     """What the journal granted: call ids by place among the entries, the choice and the limits.
 
-    An entry that was chosen and has no id was refused by its claim's lost lease.
+    An entry that was chosen and has no id was refused by its claim's lost lease. Those in `stopped`
+    may not leave, whoever chose them, for that reason; `braked` tells which kinds this has paused.
     """
 
     choice: Choice
     limits: Limits
     call_ids: dict[int, int]
     now: datetime
+    stopped: Mapping[int, str] = field(default_factory=dict)
+    braked: tuple[str, ...] = ()
 
 
 class Journal:
     """The calls of one organisation."""
 
     def __init__(
-        self, database: Database, *, org_id: str, worker: str, time_limit_s: float, mint_key: str
+        self,
+        database: Database,
+        *,
+        org_id: str,
+        worker: str,
+        time_limit_s: float,
+        mint_key: str,
+        brake: Brake | None = None,
     ) -> None:
         """`time_limit_s` is the longest that a call may take; its deadline in the journal."""
         self._database = database
@@ -79,6 +92,7 @@ class Journal:
         self._worker = worker
         self._time_limit_s = time_limit_s
         self._mint_key = mint_key
+        self._brake = brake or Brake()
         self._told: Any = None
         self._limits = Limits(None, None, None)
         self._asks = {
@@ -107,16 +121,20 @@ class Journal:
             books = _books(row, marks)
             view = _mint_view(row) if mints else _view(row, books.calls)
             choice = decide(view, books, limits)
+            claims = {place: entries[place].claim for place in choice.places if entries[place].ends}
+            refs = {place: claim.ref for place, claim in claims.items() if claim}
+            told = await stop_endings(transaction, self._org_id, refs, self._brake)
+            places = [place for place in choice.places if place not in told.reasons]
             calls = []
-            if choice.places:
-                calls.append(("open_calls", self._opening(entries, choice.places)))
+            if places:
+                calls.append(("open_calls", self._opening(entries, places)))
             noted = None if mints else marks_after(marks, choice, self._worker, row["now"])
             if noted is not None or choice.lanes_closed:
                 calls.append(("note_lanes", {**who, **_lanes(noted, marks, choice)}))
             results = await transaction.batch(*calls, last=True) if calls else []
-        opened = results[0] if choice.places else []
+        opened = results[0] if places else []
         ids = {int(found["place"]): int(found["call_id"]) for found in opened}
-        return Admission(choice, limits, ids, row["now"])
+        return Admission(choice, limits, ids, row["now"], told.reasons, told.braked)
 
     def _in_force(self, row: Row) -> Limits:
         """The limits in the organisation's row; the day's is no higher than Zoho says it is."""
@@ -224,6 +242,7 @@ class Journal:
                     "intent": entry.intent,
                     "intent_total": entry.intent_total,
                     "mint_key": self._mint_key if entry.door == "accounts" else None,
+                    "ends": entry.ends,
                 }
                 for place, entry in entries
             ],

@@ -37,7 +37,7 @@ SETTLE_TRIES = 4
 class AttemptNote:
     """What the log keeps of an attempt besides its settlement.
 
-    `reads_saved` are the look-ups that it did without, since what they find was known already.
+    `reads_saved`: look-ups whose results were known already; `asked`: what its row asked for.
     """
 
     step: str
@@ -46,6 +46,7 @@ class AttemptNote:
     identity: Payload | None = None
     request: Payload | None = None
     reads_saved: int = 0
+    asked: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +73,22 @@ class Records:
     """The records of one organisation."""
 
     def __init__(
-        self, database: Database, *, org_id: str, worker: str, lease_s: float, debounce_s: float
+        self,
+        database: Database,
+        *,
+        org_id: str,
+        worker: str,
+        lease_s: float,
+        debounce_s: float,
+        mappings: Mapping[str, str] | None = None,
     ) -> None:
-        """`lease_s` is how long a claim holds without a heartbeat."""
+        """`lease_s` is how long a claim holds without a heartbeat; `mappings` are fingerprints."""
         self._database = database
         self._org_id = org_id
         self._worker = worker
         self._lease_s = lease_s
         self._debounce = timedelta(seconds=debounce_s)
+        self._mappings = _json(dict(mappings or {}))
 
     async def fold_marks(self, limit: int = FOLD) -> int:
         """Fold up to `limit` marks into their records; returns how many were folded."""
@@ -119,6 +128,7 @@ class Records:
             "most": list(places.most.values()),
             "least": [places.least.get(lane, 0) for lane in places.most],
             "down_after": DOWN_AFTER,
+            "mappings": self._mappings,
         }
 
     def _claimed(self, rows: Sequence[Mapping[str, Any]]) -> list[Claim]:
@@ -137,7 +147,7 @@ class Records:
             kinds=[ref.kind for ref in named],
             keys=[ref.key for ref in named],
         )
-        return {Ref(row["kind"], row["key"]): _parent(row) for row in rows}
+        return {Ref(row["kind"], row["key"]): parent_of(row) for row in rows}
 
     async def taken(self, kind: str, zoho_ids: Sequence[str]) -> dict[str, Ref]:
         """Which of these Zoho ids are linked already, and to which record."""
@@ -212,7 +222,7 @@ class Records:
         results = await transaction.batch(
             ("park_parent", {**who, "priority": claim.priority}), ("look_at_parent", who)
         )
-        view = _parent(results[1][0])
+        view = parent_of(results[1][0])
         needs = settlement.waiting_needs
         if view.zoho_id and not view.missing and (not needs or view.remote_state in needs):
             return Settlement(Status.PENDING, "woken", 0.0, attempts=settlement.attempts)
@@ -242,6 +252,7 @@ class Records:
             "hints": _json(dict(settlement.hints)),
             "identity": None if note.identity is None or other else _json(note.identity),
             "gone": settlement.gone,
+            "asked": note.asked,
             "checked": settlement.checked,
             "looked": settlement.checked or (claim.check and claim.intent is None),
             "keep_intent": settlement.intent is not IntentAfter.CLOSE,
@@ -365,7 +376,8 @@ def claim_of(org_id: str, row: Mapping[str, Any]) -> Claim:
     )
 
 
-def _parent(row: Mapping[str, Any]) -> ParentView:
+def parent_of(row: Mapping[str, Any]) -> ParentView:
+    """A row of read_parents or look_at_parent as what a child's plan sees."""
     return ParentView(
         ref=Ref(row["kind"], row["key"]),
         zoho_id=row["zoho_id"],

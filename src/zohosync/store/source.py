@@ -2,8 +2,8 @@
 
 import itertools
 import re
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from zohosync.core.kinds import KINDS
 from zohosync.core.mapping import desired_of, internal_desired, key_fault, unreadable
-from zohosync.core.records import Desired, ErrorClass, Problem, Ref
+from zohosync.core.records import Desired, ErrorClass, Problem, Ref, fingerprint
 from zohosync.errors import DatabaseError, DatabaseUnavailableError, MappingError
 from zohosync.store.database import Database, Transaction
 
@@ -89,6 +89,15 @@ class Source:
     def kinds(self) -> tuple[str, ...]:
         """The kinds that have a mapping, parents before children."""
         return tuple(name for name in KINDS if name in self._mappings)
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """What each mapping is, with all else of the settings that makes a row's payload."""
+        rest = {"marker_field": self._marker_field, "time_zone": str(self._zone)}
+        return {
+            kind: fingerprint({"text": mapped.text, **rest})
+            for kind, mapped in self._mappings.items()
+        }
 
     def mapped(self, kind: str) -> MappedKind:
         """The mapping of a kind."""
@@ -187,6 +196,15 @@ class Source:
         async with self._reading(limit_s=600.0) as transaction:
             text = f"select count(*) as rows from (\n{self._mappings[kind].text}\n) as m"
             return int((await transaction.fetch_sql(text))[0]["rows"])
+
+    @asynccontextmanager
+    async def whole(
+        self, kind: str, *, batch: int
+    ) -> AsyncIterator[tuple[Transaction, AsyncGenerator[list[dict[str, Any]], None]]]:
+        """Every row of a mapping as `all_rows`, with the transaction: it may be asked meanwhile."""
+        async with self._reading(limit_s=600.0) as transaction:
+            text = _all(self._mappings[kind].text)
+            yield transaction, transaction.stream_sql(text, rows=batch)
 
     async def mark_all(self, kind: str, *, priority: int) -> int:
         """Mark every row of a mapping, in the order that it returns them, and what is gone from it.

@@ -3,12 +3,13 @@
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from zohosync.bootstrap import House, open_service
 from zohosync.clock import Chance, Clock, SystemClock
+from zohosync.core.brake import Brake
 from zohosync.core.governor import PLANS, Limits
 from zohosync.core.options import Secret
 from zohosync.engine.gate import Gate
@@ -60,11 +61,17 @@ WORK = Work(
 
 @dataclass(frozen=True, slots=True)
 class WorldSettings:
-    """What a test may want otherwise; `pace` stretches the keeper's intervals."""
+    """What a test may want otherwise; `pace` stretches the keeper's intervals.
+
+    `when_gone` is by kind, in the words of the settings.
+    """
 
     limits: Limits = PLANS["unlimited"]
     pace: float = 1.0
     work: Work = WORK
+    when_gone: Mapping[str, str] = field(default_factory=dict)
+    brake: Brake = field(default_factory=Brake)
+    sweep_at: str = "02:30"
 
     def working(self, **otherwise: Any) -> "WorldSettings":
         """These settings with some of the worker's numbers changed (slots, lease_s …)."""
@@ -132,7 +139,7 @@ def _project(
     for kind, text in mapping.items():
         file = folder / f"{kind}.sql"
         file.write_text(text, encoding="utf-8")
-        kinds[kind] = KindSettings(file)
+        kinds[kind] = KindSettings(file, when_gone=wanted.when_gone.get(kind))
     return Settings(
         project=folder,
         organization=Organization(sandbox.organization_id, "us", "sandbox", ZONE, "ZAR", None),
@@ -151,4 +158,6 @@ def _project(
         kinds=kinds,
         watches=(),
         origins=(),
+        brake=wanted.brake,
+        sweep_at=wanted.sweep_at,
     )

@@ -1,7 +1,8 @@
 -- Promise: up to `limit` due records under a fresh lease, highest priority first, oldest first (of one
 --   instant by kind and key), of each lane no more than `most` and the first `least` before all others,
---   of those below live no more than `lower` together, and none of a lane that is closed; nobody else
---   holds them; `version` is the one before the row is read; an open intent comes with them.
+--   of those below live no more than `lower` together, and none of a lane that is closed; nor of a kind
+--   that is paused, whose changed mapping is still to be counted, or of which another process has a newer
+--   mapping than ours; nobody else holds them; `version` is the one before the row is read; an open intent comes with them.
 -- Locks: the claimed records (SKIP LOCKED).
 -- Index: records_due, once per priority.
 -- (Time stands in a sub-select of its own, else it is no index condition and all that is not due yet
@@ -12,12 +13,15 @@ with found as materialized (
          row_number() over (partition by lane.place order by r.due_at, r.kind, r.key)
            > lane.least as last
     from zohosync.organizations o,
+         lateral (select o.paused_kinds || o.held_kinds || array(
+                    select m.key from jsonb_each_text(o.mappings) m
+                     where m.value <> %(mappings)s::jsonb ->> m.key) as kinds) shut,
          lateral unnest(%(priorities)s::smallint[], %(most)s::integer[], %(least)s::integer[])
            with ordinality as lane (priority, most, least, place),
          lateral (select kind, key, due_at from zohosync.records d
                    where d.org_id = %(org_id)s and d.priority = lane.priority
                      and d.due_at <= (select zohosync.current_time()) and d.lease_until is null
-                     and case when d.kind = any (o.paused_kinds) then false else true end
+                     and case when d.kind = any (shut.kinds) then false else true end
                    order by d.due_at, d.kind, d.key limit lane.most
                      for update skip locked) r
    where o.org_id = %(org_id)s and o.paused is null and o.overloads < %(down_after)s

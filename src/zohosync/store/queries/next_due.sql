@@ -9,7 +9,7 @@ select o.active and exists (select from zohosync.marks) as marks,
            lateral (select d.due_at from zohosync.records d
                      where d.org_id = o.org_id and d.priority = lane.priority
                        and d.due_at is not null and d.lease_until is null
-                       and case when d.kind = any (o.paused_kinds) then false else true end
+                       and case when d.kind = any (o.paused_kinds || o.held_kinds) then false else true end
                      order by d.due_at limit 1) r) - zohosync.current_time())::float8 as due_in_s,
        extract(epoch from o.closed_until - zohosync.current_time())::float8 as closed_for_s,
        o.closed_reason, o.paused, o.overloads

@@ -8,7 +8,7 @@ with wanted as (
   select * from jsonb_to_recordset(%(calls)s::jsonb) as c (
     place integer, door text, lane smallint, kind text, key text, lease_epoch bigint,
     operation text, method text, path text, writes boolean, intent jsonb, intent_total numeric,
-    mint_key text)
+    mint_key text, ends boolean)
 ), held as materialized (
   select r.kind, r.key, r.lease_epoch
     from zohosync.records r join wanted w using (kind, key)
@@ -24,12 +24,13 @@ with wanted as (
 ), opened as (
   insert into zohosync.api_calls (call_id, org_id, door, lane, kind, key, lease_epoch, worker,
     operation, method, path, started_at, deadline, counts_until, intent, intent_total,
-    intent_state, mint_key)
+    intent_state, mint_key, ends)
   overriding system value
   select call_id, %(org_id)s, door, lane, kind, key, lease_epoch, %(worker)s, operation, method, path,
          started_at, started_at + make_interval(secs => %(time_limit_s)s),
          started_at + make_interval(secs => %(time_limit_s)s + %(minute_s)s),
-         intent, intent_total, case when writes and kind is not null then 'open' end, mint_key
+         intent, intent_total, case when writes and kind is not null then 'open' end, mint_key,
+         coalesce(ends, false)
     from allowed
 ), intended as (
   update zohosync.records r set intent_id = a.call_id

@@ -6,6 +6,7 @@ with changed as (
      set paused_kinds = case when %(pause)s
            then array(select distinct k from unnest(o.paused_kinds || %(kinds)s::text[]) k order by k)
            else array(select k from unnest(o.paused_kinds) k where k <> all (%(kinds)s::text[])) end,
+         brakes = case when %(pause)s then o.brakes else o.brakes - %(kinds)s::text[] end,
          paused = case when %(pause)s then o.paused else null end
    where o.org_id = %(org_id)s
   returning o.org_id, o.paused_kinds

@@ -44,7 +44,7 @@ with held as materialized (
          remote_state = coalesce(%(remote_state)s, r.remote_state),
          hints = r.hints || %(hints)s::jsonb,
          identity = coalesce(%(identity)s::jsonb, r.identity),
-         gone = coalesce(%(gone)s, r.gone),
+         gone = coalesce(%(gone)s, r.gone), asked = %(asked)s,
          to_check = r.to_check and not %(checked)s and r.zoho_id is not null,
          intent_id = case when %(keep_intent)s then r.intent_id end,
          waiting_kind = %(waiting_kind)s, waiting_key = %(waiting_key)s,
