@@ -11,7 +11,16 @@ from zohosync.core.covered import Share
 from zohosync.core.kind import Kind
 from zohosync.core.kinds import KINDS
 from zohosync.core.mapping import identity_of
-from zohosync.core.records import Desired, Payload, at, canonical, fingerprint, place, same
+from zohosync.core.records import (
+    Desired,
+    Payload,
+    asked_of,
+    at,
+    canonical,
+    fingerprint,
+    place,
+    same,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +126,7 @@ def linked_row(row: Row, zoho_id: str, there: Payload, now: datetime) -> dict[st
         "fingerprint": fingerprint(baseline),
         "remote_state": kind.states.of(there.get("status")),
         "identity": identity_of(row.desired),
+        "asked": asked_of(row.desired),
         "accepted": {name: pair[1] for name, pair in apart.items()},
         "proof": dict.fromkeys(equal, now.isoformat()),
     }
