@@ -14,9 +14,9 @@ from zohosync.core.compare import (
     Sort,
     There,
     Verdict,
+    digest_of,
     here_of,
     lacks,
-    name_of,
     shifted,
     sort_out,
     there_of,
@@ -29,7 +29,8 @@ CUSTOMERS, INVOICES = KINDS["customers"], KINDS["invoices"]
 
 def here(key: str, email: str | None, name: str = "", **more: object) -> Here:
     fields = {"email": email, "display_name": name}
-    return Here(key, (name_of(fields, ("email",)),), (name_of(fields, ("display_name",)),), **more)  # type: ignore[arg-type]
+    names, likes = digest_of(fields, ("email",)), digest_of(fields, ("display_name",))
+    return Here(key, (names,), (likes,), **more)  # type: ignore[arg-type]
 
 
 def there(zoho_id: str, email: str, name: str = "") -> There:

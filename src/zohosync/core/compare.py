@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Any
 
 from zohosync.core.kind import Kind
@@ -21,7 +22,8 @@ NAMED_MAX = 10
 """Candidates that a verdict names."""
 
 Name = tuple[Any, ...]
-Names = tuple[Name | None, ...]
+Names = tuple[bytes | None, ...]
+"""One name by each group of fields, as a digest: a company has tens of thousands of them."""
 
 
 class Sort(StrEnum):
@@ -57,7 +59,7 @@ class Here:
 
 @dataclass(frozen=True, slots=True)
 class There:
-    """A record of Zoho's list; of two that are one, the one with the greater `weight` is kept."""
+    """A record of Zoho's list; of two that are one, the one with the least `weight` is kept."""
 
     zoho_id: str
     names: Names = ()
@@ -95,6 +97,12 @@ def name_of(fields: Mapping[str, Any], group: Sequence[str]) -> Name | None:
     return tuple(name)
 
 
+def digest_of(fields: Mapping[str, Any], group: Sequence[str]) -> bytes | None:
+    """The name of `name_of`, short; None where that is."""
+    name = name_of(fields, group)
+    return None if name is None else blake2b(repr(name).encode(), digest_size=12).digest()
+
+
 def agreement_of(kind: Kind, fields: Mapping[str, Any]) -> Name:
     """The values that two must not contradict each other in, None where one is not known."""
     return tuple(next(iter(name_of(fields, (each,)) or ()), None) for each in kind.agree)
@@ -107,8 +115,8 @@ def here_of(
     fields = {**wanted, "total": desired.total}
     return Here(
         desired.ref.key,
-        tuple(name_of(fields, group) for group in kind.match),
-        tuple(name_of(fields, group) for group in kind.resemble),
+        tuple(digest_of(fields, group) for group in kind.match),
+        tuple(digest_of(fields, group) for group in kind.resemble),
         agreement_of(kind, fields),
         linked,
         desired.seed_id if live else None,
@@ -126,10 +134,10 @@ def there_of(kind: Kind, zoho_id: str, fields: Payload) -> There:
     money = bool(owed) or not same(fields.get("balance", 0), fields.get("total", 0))
     return There(
         zoho_id,
-        tuple(name_of(fields, group) for group in kind.match),
-        tuple(name_of(fields, group) for group in kind.resemble),
+        tuple(digest_of(fields, group) for group in kind.match),
+        tuple(digest_of(fields, group) for group in kind.resemble),
         agreement_of(kind, fields),
-        (money, _oldest_first(str(fields.get("created_time") or "")), zoho_id),
+        (not money, str(fields.get("created_time") or "~"), zoho_id),
     )
 
 
@@ -137,10 +145,6 @@ def lacks(heres: Iterable[Here], verdicts: Iterable[Verdict]) -> bool:
     """Whether a row would be made for lack of a record: then no record may have been overlooked."""
     makes = {here.key for here in heres if here.makes and here.linked is None}
     return any(verdict.sort is Sort.ONLY_HERE and verdict.key in makes for verdict in verdicts)
-
-
-def _oldest_first(instant: str) -> tuple[int, ...]:
-    return tuple(-ord(letter) for letter in instant) or (-0x110000,)
 
 
 @dataclass(slots=True)
@@ -239,11 +243,12 @@ def _agree(here: Here, there: There) -> bool:
 def _by_name(board: _Board, names: str, place: int, *, sure: bool) -> None:
     """Pair by one group of fields; what it cannot decide and yet proposes is in doubt."""
     words = " and ".join((board.kind.match if sure else board.kind.resemble)[place])
-    at_home, out_there = defaultdict(list), defaultdict(list)
-    for here in board.heres.values():
-        at_home[getattr(here, names)[place]].append(here.key)
+    at_home = Counter(getattr(here, names)[place] for here in board.heres.values())
+    out_there: dict[bytes | None, list[str]] = {}
     for there in board.theres.values():
-        out_there[getattr(there, names)[place]].append(there.zoho_id)
+        name = getattr(there, names)[place]
+        if name in at_home and name is not None:
+            out_there.setdefault(name, []).append(there.zoho_id)
     decided = []
     for here in board.left():
         name = getattr(here, names)[place]
@@ -253,7 +258,7 @@ def _by_name(board: _Board, names: str, place: int, *, sure: bool) -> None:
         decided.append((here, name, free))
     for here, name, free in decided:
         there = board.theres[free[0]]
-        alone = len(at_home[name]) == 1 and len(out_there[name]) == 1
+        alone = at_home[name] == 1 and len(out_there[name]) == 1
         if alone and not _agree(here, there):
             board.doubt(here.key, free, _contradiction(board.kind, here, there, words))
         elif alone and (sure or here.found_only):
@@ -261,7 +266,7 @@ def _by_name(board: _Board, names: str, place: int, *, sure: bool) -> None:
         elif alone:
             board.doubt(here.key, free, f"the same {words}: that alone proves nothing")
         else:
-            many = f"{len(at_home[name])} here and {len(out_there[name])} in Zoho"
+            many = f"{at_home[name]} here and {len(out_there[name])} in Zoho"
             board.doubt(here.key, free, f"{many} have the same {words}")
 
 
@@ -298,12 +303,18 @@ def _by_twins(board: _Board) -> None:
 
 def twins(theres: Iterable[There]) -> list[tuple[str, ...]]:
     """Groups of records that are one and the same by the strongest name and all that resembles."""
+    known = [(_whole(there), there.zoho_id) for there in theres]
+    counts = Counter(whole for whole, _ in known)
     groups: dict[Any, list[str]] = defaultdict(list)
-    for there in theres:
-        whole = (*there.names[:1], *there.likes)
-        if whole and None not in whole:
-            groups[whole].append(there.zoho_id)
-    return [tuple(sorted(group)) for group in groups.values() if len(group) > 1]
+    for whole, zoho_id in known:
+        if whole is not None and counts[whole] > 1:
+            groups[whole].append(zoho_id)
+    return [tuple(sorted(group)) for group in groups.values()]
+
+
+def _whole(there: There) -> Names | None:
+    whole = (*there.names[:1], *there.likes)
+    return whole if whole and None not in whole else None
 
 
 def keep_of(group: Sequence[There], linked: str | None) -> tuple[str, str]:
@@ -311,8 +322,8 @@ def keep_of(group: Sequence[There], linked: str | None) -> tuple[str, str]:
     if linked in {there.zoho_id for there in group}:
         assert linked is not None
         return linked, "it is the linked one"
-    best = max(group, key=lambda there: there.weight)
-    why = "money hangs on it" if best.weight and best.weight[0] else "it is the oldest"
+    best = min(group, key=lambda there: there.weight)
+    why = "it is the oldest" if best.weight and best.weight[0] else "money hangs on it"
     return best.zoho_id, why
 
 

@@ -51,8 +51,7 @@ from zohosync.zoho.client import GateClosedError, Remote
 from zohosync.zoho.wire import WIRES
 
 PASSES_MAX = 2
-TRIES = 4
-PAUSE_S = 5.0
+TRIES, PAUSE_S = 4, 5.0
 CLOSED_MAX_S = 90.0
 """How long a closing is waited for; a longer one is told, and the reading goes on another time."""
 
@@ -108,10 +107,7 @@ class Comparer:
             return await self._compare_covering(reading)
         while True:
             await self._read(reading)
-            theres = await self._theres(reading)
-            heres = await self._heres(kind)
-            verdicts = sort_out(KINDS[kind], heres, theres)
-            lacking = reading.page > 1 and lacks(heres, verdicts)
+            verdicts, seen, lacking = await self._sorted(reading)
             if not (reading.torn or lacking) or reading.at >= PASSES_MAX:
                 break
             await self._store.again(reading)
@@ -122,7 +118,13 @@ class Comparer:
                 "to be whole",
                 next_step=f"compare {kind} again when fewer changes are made in Zoho",
             )
-        return await self._keep(reading, verdicts, len(theres))
+        return await self._keep(reading, verdicts, seen)
+
+    async def _sorted(self, reading: Reading) -> tuple[list[Verdict], int, bool]:
+        """The verdicts, how many records were seen, and if one may have been overlooked."""
+        theres, heres = await self._theres(reading), await self._heres(reading.kind)
+        verdicts = sort_out(KINDS[reading.kind], heres, theres)
+        return verdicts, len(theres), reading.page > 1 and lacks(heres, verdicts)
 
     async def _read(self, reading: Reading) -> None:
         """The list's pages, from where the reading stands to the end."""
@@ -307,16 +309,14 @@ class Comparer:
             covered |= {each: covered_of(fields) for each, fields in seen.items()}
         await self._store.clear(reading)
         counts: Counter[str] = Counter()
-        told = []
-        sorted_rows = sort_covering([row for row, _ in rows], covered)
-        for (verdict, pair), (_, name) in zip(sorted_rows, rows, strict=True):
-            row_told = {**plain(verdict), "label": name}
-            if pair:
-                row_told["differences"] = {"paid": [canonical(value) for value in pair]}
-            counts[row_told["sort"]] += 1
-            told.append(row_told)
-        for part in _parts(told, BATCH):
-            await self._save(reading, part)
+        labels = {row.key: name for row, name in rows}
+        for part in _parts(sort_covering([row for row, _ in rows], covered), BATCH):
+            told = [{**plain(verdict), "label": labels[verdict.key]} for verdict, _ in part]
+            for each, (_, pair) in zip(told, part, strict=True):
+                if pair:
+                    each["differences"] = {"paid": [canonical(value) for value in pair]}
+            counts.update(each["sort"] for each in told)
+            await self._save(reading, told)
         await self._store.finish(reading, counts)
         return Outcome(kind.name, reading.comparison_id, dict(counts), 0, 0, 0)
 
