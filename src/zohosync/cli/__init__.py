@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from zohosync.cli import foresee, play, prepare, see, usage, work
+from zohosync.cli import foresee, play, prepare, see, settle, usage, work
 from zohosync.cli.screen import EXITS, FAILED, INTERRUPTED, OK, PANELS, WRONG, as_json
 
 
@@ -42,7 +42,7 @@ VERBS = (
     ("set up", prepare.check),
     ("look first", foresee.plan),
     ("run", work.run), ("run", work.backfill), ("run", work.retry), ("run", work.pause),
-    ("run", work.resume),
+    ("run", work.resume), ("run", settle.settle),
     ("see", see.status), ("see", see.why), ("see", see.logs), ("see", usage.report),
     ("keep", see.settings),
 )  # fmt: skip

@@ -74,7 +74,9 @@ class Kind:
     """One kind of record.
 
     `marker` is the field that carries `zs:<installation>:<key>`; `somebody` are groups of fields
-    that, when all of a group differ, tell that a key came back as somebody else; `identity` are
+    that, when all of a group differ, tell that a key came back as somebody else; `namesake` are
+    what else a row under a new key must share with one that vanished to be the same (a number of
+    its own, or what it is for); `identity` are
     the fields that must be equal for a remote record to be ours, `near_identity` those of one that
     Zoho raised (found within `near_days`, by a row that has `near_required`); `always` are sent
     with every update because a PUT demands them; `locked` names, per state in Zoho (`*` = any),
@@ -111,6 +113,7 @@ class Kind:
     raises: bool = False
     unique: tuple[str, ...] = ()
     somebody: tuple[tuple[str, ...], ...] = ()
+    namesake: tuple[str, ...] = ()
     internal: bool = False
     link_only: bool = False
     new_priority: int = NORMAL
@@ -134,6 +137,7 @@ PRODUCTS = Kind(
     required=("name",),
     columns=("name", "description", "email_ids", "redirect_url"),
     identity=("name",),
+    namesake=("name",),
     unique=("name",),
     always=("name",),
     new_priority=BULK,
@@ -153,6 +157,7 @@ PLANS = Kind(
         Reference("tax", "taxes", "tax_id", required=False),
     ),
     identity=("plan_code",),
+    namesake=("plan_code",),
     unique=("plan_code",),
     always=("plan_code", "name", "recurring_price", "interval"),
     locked=MappingProxyType({"*": frozenset({"plan_code", "product_id"})}),
@@ -218,6 +223,7 @@ SUBSCRIPTIONS = Kind(
     marker="reference_id",
     marker_is_whole=True,
     identity=("reference_id", "customer_id"),
+    namesake=("customer_id", "plan.plan_code"),
     constants=MappingProxyType({"auto_collect": False}),
     always=("customer_id", "plan", "auto_collect"),
     locked=MappingProxyType({"*": frozenset({"customer_id"}), "cancelled": ALL_FIELDS}),

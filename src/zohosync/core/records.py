@@ -127,7 +127,11 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A record under our lease, as it was when claimed (before its row was read)."""
+    """A record under our lease, as it was when claimed (before its row was read).
+
+    `excluded` are the Zoho ids that a person said it is not; `identity` is who its row says it is,
+    once that was read.
+    """
 
     org_id: str
     ref: Ref
@@ -145,6 +149,8 @@ class Claim:
     gone_identity: Payload | None = None
     check: bool = False
     hints: Mapping[str, Any] = field(default_factory=dict)
+    excluded: frozenset[str] = frozenset()
+    identity: Payload | None = None
 
 
 @dataclass(frozen=True, slots=True)
