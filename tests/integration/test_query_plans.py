@@ -91,6 +91,8 @@ COMMON: dict[str, Any] = {
     "log_status": "success", "request": None, "response": None, "result": "created",
     "step": "create", "installation": "x", "looked": False, "reads_saved": 0,
     "steps": [80, 95, 100], "keep_days": 90,
+    "linked": "z4004", "intent_id": None, "rivals": [], "rivals_seen": [], "excluded": [],
+    "closes": False, "heir_of": None, "word": "new",
     "since": SystemClock().now() - timedelta(hours=1), "day": SystemClock().now().date(),
     "calls": '[{"place": 0, "door": "api", "lane": 5, "kind": "customers", "key": "500",'
     ' "lease_epoch": 7, "operation": "x", "method": "POST", "path": "/", "writes": true}]',
@@ -99,6 +101,9 @@ ONE_OR_ALL: list[dict[str, Any]] = [{}, {"kind": None, "key": None}]
 WAYS: dict[str, list[dict[str, Any]]] = {
     "read_calls": ONE_OR_ALL,
     "read_logs": ONE_OR_ALL,
+    "read_doubts": [{"kind": None, "codes": ["re-used"]}],
+    "settle_by_word": [{"closes": True, "intent_id": 1}],
+    "namesakes": [{"identity": '{"email": "4004@example.com"}'}],
     "retry_failed": [{"key": None}, {"key": "4001"}],
     "touch_organization": [{"pause": None}],
 }

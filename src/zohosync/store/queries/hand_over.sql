@@ -2,7 +2,7 @@
 --   anybody works on it or a write of it may still land. It is due, to be found gone. No row when it
 --   cannot.
 -- Locks: the record.
--- Index: records_pkey.
+-- Index: records_one_per_zoho_id.
 update zohosync.records r
    set status = 'pending', due_at = zohosync.current_time(), gone = true, to_check = false,
        zoho_id = null, payload = null, fingerprint = null, remote_state = null, hints = '{}',
