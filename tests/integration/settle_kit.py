@@ -1,4 +1,4 @@
-"""A small company of customers and bills whose records wait for a person's word, in virtual time."""
+"""A small company whose records wait for a person's word, in virtual time."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

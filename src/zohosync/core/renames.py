@@ -2,7 +2,8 @@
 
 Theory of operation. A row that is given another key looks like one that is gone and one that is
 new. Before anything is made for the new one, the records of its kind are looked through for those
-that say the same of themselves (`identity_of`) and whose row is not there any more. One that holds
+that say the same of themselves (`identity_of`) and whose row is not there any more, or is somebody
+else's since. One that holds
 a link hands it over; one whose write may still land is waited for; two of them, or one that is only
 alike, are for a person to say. A row that is there is nobody's namesake: two live rows never share.
 """
@@ -12,9 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zohosync.core.kinds import KINDS, Kind
+from zohosync.core.mapping import identity_of, somebody_else
 from zohosync.core.plan import Create, Fail, Find, Inherit, Later, Purpose, Step
 from zohosync.core.records import (
     Claim,
+    Desired,
     ErrorClass,
     Payload,
     Problem,
@@ -28,7 +31,7 @@ RENAMED = "renamed"
 
 @dataclass(frozen=True, slots=True)
 class Namesake:
-    """A record whose row vanished and that says the same of itself; `busy`: a write may land."""
+    """A record that says the same of itself; `busy`: a write may land; `gone`: its row was away."""
 
     ref: Ref
     zoho_id: str | None
@@ -36,6 +39,13 @@ class Namesake:
     remote_state: str | None = None
     hints: Mapping[str, Any] = field(default_factory=dict)
     busy: bool = False
+    gone: bool = False
+
+
+def vanished(namesake: Namesake, identity: Payload, row: Desired | None) -> bool:
+    """Whether the namesake's row is not there, or its key came back as somebody else."""
+    kind = KINDS[namesake.ref.kind]
+    return row is None or (namesake.gone and somebody_else(kind, identity, identity_of(row)))
 
 
 def tells(kind: Kind, identity: Payload) -> bool:

@@ -7,7 +7,7 @@ from zohosync.core.kinds import KINDS
 from zohosync.core.mapping import identity_of
 from zohosync.core.plan import Policy, resolve
 from zohosync.core.records import Candidate, Desired, ParentView, Ref
-from zohosync.core.renames import Namesake, tells
+from zohosync.core.renames import Namesake, tells, vanished
 from zohosync.core.replies import Found, Reply
 from zohosync.core.settling import Owner, Refusal, Sight, Standing, Verdict, Word, decide
 from zohosync.errors import RemoteError, SettingsError
@@ -113,7 +113,9 @@ class Bench:
             return ()
         akin = await self.records.namesakes(ref, identity)
         rows = await self.source.desired(akin) if akin else {}
-        return tuple(akin[other] for other, row in rows.items() if row is None)
+        return tuple(
+            akin[other] for other, row in rows.items() if vanished(akin[other], identity, row)
+        )
 
 
 def _lacking(desired: Desired, parents: dict[Ref, ParentView]) -> Ref | None:

@@ -35,7 +35,7 @@ from zohosync.core.records import (
     Status,
     lane_of,
 )
-from zohosync.core.renames import Namesake, succeed, tells, would_appear
+from zohosync.core.renames import Namesake, succeed, tells, vanished, would_appear
 from zohosync.core.replies import Found, Reply
 from zohosync.core.settlement import Scene, Settlement
 from zohosync.core.states import foreseen
@@ -136,7 +136,8 @@ class Worker:
         akin = await self._records.namesakes(claim.ref, claim.identity)
         rows = await self._source.desired(akin) if akin else {}
         unread = [replace(akin[ref], busy=True) for ref in akin if ref not in rows]
-        return [*unread, *(akin[ref] for ref, row in rows.items() if row is None)]
+        who = claim.identity
+        return [*unread, *(akin[ref] for ref, row in rows.items() if vanished(akin[ref], who, row))]
 
     async def _afterwards(self, claim: Claim, settlement: Settlement) -> None:
         """What follows a settlement and changes nothing of it."""

@@ -57,4 +57,5 @@ def _namesake(kind: str, row: Mapping[str, Any]) -> Namesake:
         row["remote_state"],
         row["hints"] or {},
         row["busy"],
+        row["gone"],
     )

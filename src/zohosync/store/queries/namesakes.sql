@@ -4,17 +4,17 @@
 -- Locks: none.
 -- Index: records_identity, records_intents, records_leased.
 select r.key, r.zoho_id, r.payload, r.remote_state, r.hints,
-       r.intent_id is not null or r.lease_until is not null as busy
+       r.intent_id is not null or r.lease_until is not null as busy, r.gone
   from zohosync.records r
  where r.org_id = %(org_id)s and r.kind = %(kind)s and r.key <> %(key)s and r.zoho_id is not null
    and md5(r.identity::text) = md5(%(identity)s::jsonb::text)
 union all
-select r.key, null, null, null, '{}', true
+select r.key, null, null, null, '{}', true, r.gone
   from zohosync.records r
  where r.org_id = %(org_id)s and r.kind = %(kind)s and r.key <> %(key)s and r.zoho_id is null
    and r.intent_id is not null and coalesce(r.identity = %(identity)s::jsonb, true)
 union all
-select r.key, null, null, null, '{}', true
+select r.key, null, null, null, '{}', true, r.gone
   from zohosync.records r
  where r.lease_until is not null and r.org_id = %(org_id)s and r.kind = %(kind)s
    and r.key <> %(key)s and r.zoho_id is null and r.intent_id is null
