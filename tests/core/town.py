@@ -24,7 +24,7 @@ from core.builders import (
 from core.builders import settled as as_settled
 from core.builders import wanted as wanted_of
 from zohosync.core.kinds import KINDS
-from zohosync.core.mapping import identity_of
+from zohosync.core.mapping import identity_of, somebody_else
 from zohosync.core.plan import Create, Find, Step, Transition, Update, resolve
 from zohosync.core.records import Candidate, Claim, Desired, Payload, Ref, Status
 from zohosync.core.renames import Namesake, succeed, tells, vanished, would_appear
@@ -102,8 +102,10 @@ class Town:
             self.rows.pop(key, None)
         else:
             self.rows[key] = row
-            if book is not None and not book.gone:
-                # Nobody saw it away: if it is another's now, that is an edit of what it has made.
+            desired = self.desired(key)
+            kind, who = KINDS[self.kind], desired and identity_of(desired)
+            if book and not (book.gone and somebody_else(kind, book.identity or {}, who or {})):
+                # Not taken for somebody else: what it says now is an edit of what it has made.
                 holds = {book.held.zoho_id} if book.held.zoho_id else set()
                 edited = [each for each in self.remote if each.zoho_id in holds]
                 self.allowed.update(each.who for each in edited if each.who != row.who)
