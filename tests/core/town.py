@@ -103,8 +103,8 @@ class Town:
         else:
             self.rows[key] = row
             desired = self.desired(key)
-            kind, who = KINDS[self.kind], desired and identity_of(desired)
-            if book and not (book.gone and somebody_else(kind, book.identity or {}, who or {})):
+            kind, now = KINDS[self.kind], identity_of(desired) if desired else {}
+            if book and not (book.gone and somebody_else(kind, book.identity or {}, now)):
                 # Not taken for somebody else: what it says now is an edit of what it has made.
                 holds = {book.held.zoho_id} if book.held.zoho_id else set()
                 edited = [each for each in self.remote if each.zoho_id in holds]
