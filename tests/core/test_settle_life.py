@@ -32,7 +32,9 @@ class Act:
 
 ACTS = st.builds(
     Act,
-    what=st.sampled_from(("attempt", "attempt", "attempt", "row", "delete", "rename", "word")),
+    what=st.sampled_from(
+        ("attempt", "attempt", "attempt", "row", "delete", "rename", "word", "word")
+    ),
     key=st.sampled_from(KEYS),
     other=st.sampled_from(KEYS),
     who=st.integers(0, 2),

@@ -109,8 +109,9 @@ class Town:
                 holds = {book.held.zoho_id} if book.held.zoho_id else set()
                 edited = [each for each in self.remote if each.zoho_id in holds]
                 self.allowed.update(each.who for each in edited if each.who != row.who)
-                if not holds and book.held.intent and book.who != row.who:
-                    self.allowed[book.who] += 1
+            if book and not book.held.zoho_id and book.held.intent and book.who != row.who:
+                # Its create is in doubt: once adopted, it is edited into who has the key now.
+                self.allowed[book.who] += 1
         alive = Counter(each.who for each in self.rows.values())
         for who, count in alive.items():
             self.allowed[who] = max(self.allowed[who], count)
@@ -309,10 +310,8 @@ class Town:
         return verdict
 
     def happened(self, key: str, held: Claim) -> bool:
-        """Whether the write in doubt is in Zoho, or may still get there."""
+        """Whether the write in doubt is in Zoho now: all that a person can see."""
         assert held.intent is not None
-        if any(call_id == held.intent.call_id for _, _, call_id, _, _ in self.landing):
-            return True
         if held.intent.operation != "create":
             return False
         marker, sent = KINDS[self.kind].marker, held.intent.payload
@@ -359,5 +358,7 @@ class Town:
             payload=verdict.payload, remote_state=verdict.remote_state, hints=verdict.hints,
             excluded=verdict.excluded, intent=None if verdict.closes else held.intent,
         )  # fmt: skip
-        book.identity, book.gone, book.problem = verdict.identity, verdict.gone, None
+        book.identity = verdict.identity or book.identity
+        book.gone = book.gone if verdict.gone is None else verdict.gone
+        book.problem = None
         book.due_at = self.now

@@ -97,7 +97,8 @@ class Sight:
 class Verdict:
     """What is known of the record from now on; `heir_of` is the vanished one whose link it takes.
 
-    It is due at once. `closes` says that its open intent is over.
+    It is due at once. `closes` says that its open intent is over; who the key is, and whether its
+    row was gone, stay as they were where they are None.
     """
 
     word: Word
@@ -106,7 +107,7 @@ class Verdict:
     remote_state: str | None
     hints: Mapping[str, Any]
     identity: Payload | None
-    gone: bool
+    gone: bool | None
     rivals: tuple[str, ...]
     excluded: frozenset[str]
     closes: bool = False
@@ -174,8 +175,8 @@ def _kept(word: Word, standing: Standing, sight: Sight, **changes: Any) -> Verdi
         payload=claim.payload,
         remote_state=claim.remote_state,
         hints=claim.hints,
-        identity=identity_of(sight.desired) if sight.desired else claim.gone_identity,
-        gone=sight.desired is None and claim.gone_identity is not None,
+        identity=identity_of(sight.desired) if sight.desired else None,
+        gone=False,
         rivals=standing.rivals,
         excluded=claim.excluded,
     )
@@ -254,7 +255,7 @@ def _absent(standing: Standing, sight: Sight) -> Verdict | Refusal:
         )
     return _kept(
         Word.ABSENT, standing, sight, closes=True, payload=_as_far_as_known(claim),
-        identity=claim.gone_identity, gone=claim.gone_identity is not None,
+        identity=None, gone=None,
     )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ with held as materialized (
          priority = greatest(r.priority, 5), attempts = 0, looks = 0,
          zoho_id = %(zoho_id)s, payload = %(payload)s::jsonb, fingerprint = %(fingerprint)s,
          remote_state = %(remote_state)s, hints = %(hints)s::jsonb,
-         identity = %(identity)s::jsonb, gone = %(gone)s,
+         identity = coalesce(%(identity)s::jsonb, r.identity), gone = coalesce(%(gone)s, r.gone),
          rivals = %(rivals)s::text[], excluded = %(excluded)s::text[],
          to_check = r.to_check and r.zoho_id is not distinct from %(zoho_id)s,
          accepted = case when r.zoho_id is not distinct from %(zoho_id)s then r.accepted
