@@ -235,7 +235,7 @@ def test_help_names_every_verb_with_its_options_and_exit_codes(zohosync: Run) ->
         assert f"\n{panel}:\n" in done.output
     for verb in (
         *("demo", "sandbox", "init", "login", "migrate", "check", "run", "backfill", "retry"),
-        *("plan", "pause", "resume", "status", "why", "logs", "report", "settings"),
+        *("plan", "pause", "resume", "settle", "status", "why", "logs", "report", "settings"),
     ):
         assert f"\n  {verb} " in done.output
         told = zohosync(verb, "--help").output

@@ -114,6 +114,8 @@ COMMON: dict[str, Any] = {
     ' "proof": {}, "sort": "linked", "payload": {}, "accepted": {}, "version": 2}]',
     "asked": "1:x", "mappings": '{"customers": "2"}', "places": [0, 1], "at": "02:30",
     "cause": "endings", "count": 20, "over": True, "night": True, "alive_s": 30,
+    "linked": "z4004", "intent_id": None, "rivals": [], "rivals_seen": [], "excluded": [],
+    "closes": False, "heir_of": None, "word": "new",
     "since": SystemClock().now() - timedelta(hours=1), "day": SystemClock().now().date(),
     "calls": '[{"place": 0, "door": "api", "lane": 5, "kind": "customers", "key": "500",'
     ' "lease_epoch": 7, "operation": "x", "method": "POST", "path": "/", "writes": true}]',
@@ -123,6 +125,9 @@ ONE_OR_ALL: list[dict[str, Any]] = [{}, {"kind": None, "key": None}]
 WAYS: dict[str, list[dict[str, Any]]] = {
     "read_calls": ONE_OR_ALL,
     "read_logs": ONE_OR_ALL,
+    "read_doubts": [{"kind": None, "codes": ["re-used"]}],
+    "settle_by_word": [{"closes": True, "intent_id": 1}],
+    "namesakes": [{"identity": '{"email": "4004@example.com"}'}],
     "retry_failed": [{"key": None}, {"key": "4001"}],
     "touch_organization": [{"pause": None}],
     "read_compared": [LATER],

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from zohosync.cli import compare, foresee, install, play, prepare, see, steer, usage, work
+from zohosync.cli import compare, foresee, install, play, prepare, see, settle, steer, usage, work
 from zohosync.cli.screen import EXITS, FAILED, INTERRUPTED, OK, PANELS, WRONG, as_json
 
 
@@ -42,7 +42,7 @@ VERBS = (
     ("set up", prepare.check),
     ("look first", compare.compare), ("look first", foresee.plan),
     ("run", work.run), ("run", work.backfill), ("run", steer.retry), ("run", steer.pause),
-    ("run", steer.resume),
+    ("run", steer.resume), ("run", settle.settle),
     ("see", see.status), ("see", see.why), ("see", see.logs), ("see", usage.report),
     ("keep", see.settings),
 )  # fmt: skip

@@ -74,7 +74,9 @@ class Kind:
     """One kind of record.
 
     `marker` is the field that carries `zs:<installation>:<key>`; `somebody` are groups of fields
-    that, when all of a group differ, tell that a key came back as somebody else; `identity` are
+    that, when all of a group differ, tell that a key came back as somebody else; `namesake` are
+    what else a row under a new key must share with one that vanished to be the same (a number of
+    its own, or what it is for); `identity` are
     the fields that must be equal for a remote record to be ours, `near_identity` those of one that
     Zoho raised (found within `near_days`, by a row that has `near_required`); `always` are sent
     with every update because a PUT demands them; `locked` names, per state in Zoho (`*` = any),
@@ -114,6 +116,7 @@ class Kind:
     raises: bool = False
     unique: tuple[str, ...] = ()
     somebody: tuple[tuple[str, ...], ...] = ()
+    namesake: tuple[str, ...] = ()
     match: tuple[tuple[str, ...], ...] = ()
     resemble: tuple[tuple[str, ...], ...] = ()
     agree: tuple[str, ...] = ()

@@ -20,7 +20,14 @@ from zohosync.core.records import (
     same,
 )
 from zohosync.core.replies import Found
-from zohosync.core.settlement import IntentAfter, Scene, Settlement, look_again_s, unequal
+from zohosync.core.settlement import (
+    TAKEN,
+    IntentAfter,
+    Scene,
+    Settlement,
+    look_again_s,
+    unequal,
+)
 
 UNKNOWN = {"unknown": True}
 """Stands for what a field holds in Zoho where nobody can tell: no wanted value equals it."""
@@ -130,6 +137,7 @@ def _conflict(candidate: Candidate, owner: Ref, claim: Claim) -> Settlement:
         ErrorClass.VALIDATION,
         f"{kind.singular} {candidate.zoho_id} in Zoho is already linked to {owner}, "
         f"and {claim.ref} matches it too: make them differ here",
+        code=TAKEN,
     )
     return Settlement(Status.FAILED, "failed", problem=problem)
 
@@ -330,7 +338,10 @@ def _seeded(step: Find, reply: Found, claim: Claim, scene: Scene) -> Settlement:
 
 
 def found(step: Find, reply: Found, claim: Claim, scene: Scene) -> Settlement:
-    """What the end of a look-up means for its record."""
+    """What the end of a look-up means for its record; what it is not counts as not there (0014)."""
+    if claim.excluded:
+        others = (each for each in reply.candidates if each.zoho_id not in claim.excluded)
+        reply = replace(reply, candidates=tuple(others))
     return _FOUND[step.purpose](step, reply, claim, scene)
 
 

@@ -130,8 +130,11 @@ def identity_of(desired: Desired) -> Payload:
     """Who the row says it is, beyond its key: tells a key that was given to somebody else."""
     kind = KINDS[desired.ref.kind]
     names = [name for group in kind.somebody for name in group]
-    identity = {name: canonical(desired.payload.get(name)) for name in names}
+    identity = {name: canonical(desired.payload.get(name)) for name in (*names, *kind.namesake)}
     for slot in desired.slots:
+        place = ".".join(str(part) for part in slot.path)
+        if place in kind.namesake:
+            identity[place] = slot.parent.key
         if slot.path == ("customer_id",):
             identity["customer_key"] = slot.parent.key
     return identity

@@ -17,6 +17,8 @@ from zohosync.core.plan import (
     Create,
     Fail,
     Find,
+    Inherit,
+    Later,
     Nothing,
     Policy,
     Skip,
@@ -77,6 +79,29 @@ def judge(step: Step, reply: Reply | None, claim: Claim, scene: Scene) -> Settle
                 waiting_on=parent,
                 waiting_needs=needs,
                 attempts=claim.attempts,
+            )
+        case Inherit():
+            return Settlement(
+                Status.PENDING,
+                "inherited",
+                0.0,
+                step.zoho_id,
+                step.payload,
+                step.remote_state,
+                step.hints,
+                gone=False,
+                heir_of=step.heir_of,
+            )
+        case Later(reason=reason):
+            problem = Problem(ErrorClass.UNKNOWN, reason)
+            seconds = look_again_s(claim.looks) / 6
+            return Settlement(
+                Status.RETRYING,
+                "retrying",
+                seconds,
+                problem=problem,
+                attempts=claim.attempts,
+                looks=claim.looks + 1,
             )
         case Create() | Update() | Transition() | Find():
             assert reply is not None

@@ -27,6 +27,9 @@ from zohosync.core.records import (
     without_nothing,
 )
 
+REUSED, BY_HAND = "re-used", "by hand"
+"""Codes of failures that wait for a person's word (`settle`)."""
+
 
 class Purpose(StrEnum):
     """Why a record is looked up in Zoho."""
@@ -128,7 +131,27 @@ class Fail:
     calls: ClassVar[bool] = False
 
 
-Step = Create | Update | Transition | Find | Nothing | Skip | Wait | Fail
+@dataclass(frozen=True, slots=True)
+class Inherit:
+    """The row had another key, `heir_of`, which is gone: its link and what is known of it."""
+
+    heir_of: Ref
+    zoho_id: str
+    payload: Payload
+    remote_state: str | None
+    hints: Mapping[str, Any]
+    calls: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Nothing can be done before something else is settled that may be this record."""
+
+    reason: str
+    calls: ClassVar[bool] = False
+
+
+Step = Create | Update | Transition | Find | Nothing | Skip | Wait | Fail | Inherit | Later
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +192,9 @@ def plan(
         return Fail(
             _invalid(
                 "key re-used: the row under this key is somebody else now: give it a key of its "
-                "own (`zohosync settle`, for those who meant it, is not built yet)",
+                f"own, or say which it is: `zohosync settle {claim.ref} --same` or `--new`",
                 "key",
+                REUSED,
             )
         )
     if desired.state in kind.states.ended and not claim.zoho_id:
@@ -311,7 +335,8 @@ def _converge(desired: Desired, wanted: Payload, claim: Claim, bare: Collection[
     changes = differing(wanted, claim.payload)
     if here != there and move is None:
         advice = kind.states.advice.get(there) or kind.states.advice.get(here) or "change it back"
-        return Fail(_invalid(f"it is {here} in Zoho and cannot become {there}: {advice}", "state"))
+        what = f"it is {here} in Zoho and cannot become {there}: {advice}"
+        return Fail(_invalid(what, "state", BY_HAND))
     if changes and there not in kind.states.ended:
         locked = kind.locked.get("*", frozenset()) | kind.locked.get(here, frozenset())
         stuck = sorted(changes) if locked >= ALL_FIELDS else sorted(locked & changes.keys())
@@ -321,6 +346,7 @@ def _converge(desired: Desired, wanted: Payload, claim: Claim, bare: Collection[
                     f"{', '.join(stuck)} changed here but is fixed in Zoho "
                     f"({here}): {kind.lock_advice}",
                     stuck[0],
+                    BY_HAND,
                 )
             )
         always = {name: wanted[name] for name in kind.always if wanted.get(name) is not None}
@@ -378,8 +404,8 @@ def parent_status_note(view: ParentView | None) -> str | None:
     return f"{view.ref} is {view.status}"
 
 
-def _invalid(message: str, column: str | None) -> Problem:
-    return Problem(ErrorClass.VALIDATION, message, field=column)
+def _invalid(message: str, column: str | None, code: str | None = None) -> Problem:
+    return Problem(ErrorClass.VALIDATION, message, code, column)
 
 
 def as_json(step: Step) -> dict[str, Any]:

@@ -130,6 +130,8 @@ class Claim:
     """A record under our lease, as it was when claimed (before its row was read).
 
     `rivals` are records in Zoho that it may be: while it is none of them for sure, none is made.
+    `excluded` are the Zoho ids that a person said it is not; `identity` is who its row says it is,
+    once that was read.
     """
 
     org_id: str
@@ -149,6 +151,8 @@ class Claim:
     check: bool = False
     hints: Mapping[str, Any] = field(default_factory=dict)
     rivals: tuple[str, ...] = ()
+    excluded: frozenset[str] = frozenset()
+    identity: Payload | None = None
 
 
 @dataclass(frozen=True, slots=True)

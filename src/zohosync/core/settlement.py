@@ -25,7 +25,8 @@ class Settlement:
     """What is written when an attempt ends. None keeps what was there; `due_in_s` None = rest.
 
     `suspect` is the parent that Zoho may have lost: it is to be checked, and the record waits on
-    it; `checked` says that such a check of this record has come to its end.
+    it; `checked` says that such a check of this record has come to its end; `heir_of` is the
+    vanished record whose link this one takes.
     """
 
     status: Status
@@ -44,6 +45,7 @@ class Settlement:
     gone: bool | None = None
     suspect: Ref | None = None
     checked: bool = False
+    heir_of: Ref | None = None
 
 
 def unequal(kind: Kind, done: Settlement, wanted: Payload, here: Any, there: Any) -> Settlement:
@@ -98,6 +100,10 @@ class Scene:
     promised: Mapping[str, frozenset[Ref]] = field(default_factory=dict)
 
 
+TAKEN = "taken"
+"""The code of a failure because another record has the link."""
+
+
 def linked_elsewhere(claim: Claim, zoho_id: str, other: Ref | None, step: str) -> Settlement:
     """The end of an attempt whose Zoho id is linked to another record already.
 
@@ -107,6 +113,7 @@ def linked_elsewhere(claim: Claim, zoho_id: str, other: Ref | None, step: str) -
         ErrorClass.VALIDATION,
         f"{zoho_id} in Zoho is linked to {other or 'another record'} already: "
         f"{claim.ref} cannot have it too",
+        code=TAKEN,
     )
     attempts = claim.attempts + 1
     if step == Purpose.LINK:

@@ -60,6 +60,14 @@ CHANGES: tuple[Change, ...] = (
         for before in (None, _S.PENDING, _S.RETRYING, _S.FAILED, _S.WAITING, _S.SKIPPED)
         if before not in (after, None if since else _S.SYNCING)
     ),
+    *(
+        Change(rested, _S.PENDING, "hand_over", "its link went to the row's new key")
+        for rested in (_S.SYNCED, _S.RETRYING, _S.FAILED, _S.WAITING, _S.SKIPPED)
+    ),
+    *(
+        Change(left, _S.PENDING, "settle_by_word", "a person's word (`zohosync settle`)")
+        for left in (_S.RETRYING, _S.FAILED, _S.WAITING, _S.UNCERTAIN)
+    ),
     Change(_S.WAITING, _S.PENDING, "wake_children", "the parent is as it has to be"),
     *(
         Change(due, _S.SYNCING, "claim_records", "it is due, and a worker takes it")
@@ -83,6 +91,7 @@ CHANGES: tuple[Change, ...] = (
     ),
     _settled(_S.PENDING, "a further step follows", "created updated moved"),
     _settled(_S.PENDING, "it was found in Zoho, and is compared now", "adopted linked checked"),
+    _settled(_S.PENDING, "it takes the link of the row's former key", "inherited"),
     _settled(_S.PENDING, "the write did not happen, and is planned anew", "absent"),
     _settled(_S.PENDING, "no call may leave now: the attempt is given back", "closed throttled"),
     _settled(_S.PENDING, "the credentials are refused: the attempt is given back", "unauthorized"),
@@ -113,11 +122,11 @@ MEANING: dict[Status, tuple[str, str]] = {
     _S.SYNCING: ("a worker has it, under a lease", "the worker; after the lease, any other"),
     _S.SYNCED: ("Zoho has what the row says", "a change of the row"),
     _S.RETRYING: ("failed in a way that may pass", "time"),
-    _S.FAILED: ("says which field and why", "a change of the row, or `zohosync retry`"),
+    _S.FAILED: ("says which field and why", "a change of the row, `zohosync retry`, or `settle`"),
     _S.WAITING: ("on a named parent, or for Zoho to raise it", "the parent, or time"),
     _S.UNCERTAIN: (
         "a write may have happened; looked up, never repeated blindly",
-        "time; where it is left to a person, `zohosync retry`: it is looked up again",
+        "time; where it is left to a person, `zohosync settle`, or `retry`: looked up again",
     ),
     _S.SKIPPED: ("not eligible, or gone here", "a change of the row"),
 }

@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from zohosync.clock import Chance, Clock
@@ -36,6 +36,7 @@ from zohosync.core.records import (
     asked_of,
     lane_of,
 )
+from zohosync.core.renames import Namesake, succeed, tells, vanished, would_appear
 from zohosync.core.replies import Found, Reply
 from zohosync.core.settlement import Scene, Settlement
 from zohosync.core.states import foreseen
@@ -108,6 +109,9 @@ class Worker:
         """One attempt at one record: the whole of what this program is for."""
         started = self._clock.monotonic()
         step = plan(desired, claim, parents, self._settings.policy)
+        if desired is not None and would_appear(step):
+            claim = replace(claim, identity=identity_of(desired))
+            step = succeed(step, claim, await self._vanished(claim))
         reply: Reply | None = None
         if isinstance(step, Create | Update | Transition | Find):
             reply = await self._remote.perform(step, claim, lane_of(claim.priority))
@@ -125,6 +129,17 @@ class Worker:
         self._tell(_ended(claim, settlement, note, settled))
         await self._afterwards(claim, settlement)
         return settlement
+
+    async def _vanished(self, claim: Claim) -> list[Namesake]:
+        """The records that this one may be under another key: their rows are not there."""
+        kind = KINDS[claim.ref.kind]
+        if claim.identity is None or kind.internal or not tells(kind, claim.identity):
+            return []
+        akin = await self._records.namesakes(claim.ref, claim.identity)
+        rows = await self._source.desired(akin) if akin else {}
+        unread = [replace(akin[ref], busy=True) for ref in akin if ref not in rows]
+        who = claim.identity
+        return [*unread, *(akin[ref] for ref, row in rows.items() if vanished(akin[ref], who, row))]
 
     async def _afterwards(self, claim: Claim, settlement: Settlement) -> None:
         """What follows a settlement and changes nothing of it."""

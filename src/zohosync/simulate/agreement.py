@@ -84,8 +84,8 @@ class Books:
         return None if found is None else str(found[KINDS[ref.kind].id_field])
 
     def by_hand(self, kind: str, zoho_id: str) -> bool:
-        """Whether people made that record in Zoho."""
-        return self.touched.get((kind, zoho_id), "").startswith(("create", "made"))
+        """Whether people made that record in Zoho, or said that it is none of ours any more."""
+        return self.touched.get((kind, zoho_id), "").startswith(("create", "made", "set aside"))
 
     def named(self) -> Iterator[tuple[str, str, list[Row]]]:
         """Each kind and marker or natural key with the records that carry it, hand-made apart."""

@@ -7,6 +7,7 @@ from zohosync.core.governor import Limits
 from zohosync.core.kinds import MAPPED
 from zohosync.sandbox import Fault, Faults, Request
 from zohosync.sandbox.limits import RefusalError
+from zohosync.simulate.operators import settle
 from zohosync.simulate.world import World
 from zohosync.store.history import History
 from zohosync.store.organizations import change_limits, pause_kinds
@@ -315,6 +316,7 @@ HAPPENINGS: Mapping[str, Happening] = {
     "merged_by_hand": _merged_by_hand,
     "paused_and_resumed": _paused,
     "retried": _retried,
+    "settled": settle,
     "limits_changed": _limits_changed,
     "mapping_changed": _mapping_changed,
     "mapping_empty": _mapping_empty,
@@ -330,4 +332,5 @@ async def set_right(world: World) -> None:
     for act in world.company.mend(world.clock.now()):
         world.act(act)
     await world.clock.sleep(2_000)  # what is under way ends: freezes, outages, blocks
+    await settle(world)
     await resume(world)

@@ -88,6 +88,7 @@ SORTS: Mapping[str, Sort] = {
     "merged_by_hand": Sort(EVENT, 0.3, "people"),
     "paused_and_resumed": Sort(EVENT, 0.7, "people"),
     "retried": Sort(EVENT, 1.5, "people"),
+    "settled": Sort(EVENT, 1.5, "people"),
     "limits_changed": Sort(EVENT, 0.4, "people"),
     "mapping_changed": Sort(EVENT, 0.25, "people"),
     "mapping_empty": Sort(EVENT, 0.2, "people"),

@@ -104,7 +104,7 @@ class History:
         """How each of these records stands, in this order; `status` is None of one not known."""
         kinds, keys = [ref.kind for ref in refs], [ref.key for ref in refs]
         return await self._database.fetch(
-            "read_standing", org_id=self._org_id, kinds=kinds, keys=keys
+            "read_stands", org_id=self._org_id, kinds=kinds, keys=keys
         )
 
     async def wake(self, kinds: Sequence[str]) -> int:

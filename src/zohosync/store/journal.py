@@ -235,6 +235,7 @@ class Journal:
                     "kind": entry.claim.ref.kind if entry.claim else None,
                     "key": entry.claim.ref.key if entry.claim else None,
                     "lease_epoch": entry.claim.epoch if entry.claim else None,
+                    "identity": entry.claim.identity if entry.claim else None,
                     "operation": entry.operation,
                     "method": entry.method,
                     "path": entry.path,

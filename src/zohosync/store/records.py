@@ -21,9 +21,11 @@ from zohosync.core.records import (
     Status,
     fingerprint,
 )
+from zohosync.core.renames import Namesake
 from zohosync.core.settlement import IntentAfter, Settlement, linked_elsewhere
 from zohosync.errors import CommitUnknownError, DatabaseError, LeaseLostError
 from zohosync.store.database import Database, Transaction
+from zohosync.store.heirs import hand_over, namesakes
 
 ONE_PER_ZOHO_ID = "records_one_per_zoho_id"
 FOLD = 1_000
@@ -171,6 +173,10 @@ class Records:
             found[row["zoho_id"]] = found.get(row["zoho_id"], frozenset()) | {to}
         return found
 
+    async def namesakes(self, ref: Ref, identity: Payload) -> dict[Ref, Namesake]:
+        """Other records that say the same of themselves, whether their rows are there or not."""
+        return await namesakes(self._database, self._org_id, ref, identity)
+
     async def settle(self, claim: Claim, settlement: Settlement, note: AttemptNote) -> Settled:
         """Write the end of an attempt, its log row and its children's wake-up as one.
 
@@ -195,12 +201,15 @@ class Records:
     ) -> Settled:
         who = {"org_id": self._org_id, "kind": claim.ref.kind, "key": claim.ref.key}
         lost = LeaseLostError(f"the lease on {claim.ref} was lost before it was settled")
-        if settlement.waiting_on is None:
+        if settlement.waiting_on is None and settlement.heir_of is None:
             values = self._values(claim, settlement, note)
             ends = await self._database.batch(("settle_record", values), ("wake_children", who))
         else:
             async with self._database.transaction() as transaction:
-                settlement = await self._park(transaction, claim, settlement)
+                if settlement.heir_of is not None:
+                    settlement = await hand_over(transaction, self._org_id, claim, settlement)
+                else:
+                    settlement = await self._park(transaction, claim, settlement)
                 values = self._values(claim, settlement, note)
                 ends = await transaction.batch(("settle_record", values), ("wake_children", who))
                 if not ends[0]:
@@ -373,6 +382,7 @@ def claim_of(org_id: str, row: Mapping[str, Any]) -> Claim:
         check=row["to_check"],
         hints=row["hints"] or {},
         rivals=tuple(row["rivals"]),
+        excluded=frozenset(row["excluded"]),
     )
 
 

@@ -193,6 +193,13 @@ class Remote:
             if not page.more:
                 return
 
+    async def read(self, kind: str, zoho_id: str, *, lane: int = UPKEEP) -> Reply:
+        """One record by its id: Found, with no candidate where there is none. One call."""
+        try:
+            return await self._read(WIRES[kind], zoho_id, None, lane)
+        except GateClosedError as closed:
+            return Closed(closed.reason, closed.retry_in_s)
+
     async def aclose(self) -> None:
         """Close every connection."""
         await self._door.aclose()
@@ -299,7 +306,7 @@ class Remote:
             full += found.candidates
         return Found(tuple(full))
 
-    async def _read(self, wire: Wire, zoho_id: str, claim: Claim, lane: int) -> Reply:
+    async def _read(self, wire: Wire, zoho_id: str, claim: Claim | None, lane: int) -> Reply:
         read = partial(read_one, wire, zoho_id)
         return (await self._call(read_request(wire, zoho_id), read, lane=lane, claim=claim)).reply
 

@@ -48,7 +48,8 @@ update zohosync.records r
   from before b
  where r.org_id = %(org_id)s and r.kind = b.kind and r.key = b.key
 returning r.kind, r.key, r.version, r.lease_epoch, r.priority, b.status, r.attempts, r.looks,
-  r.zoho_id, r.payload, r.remote_state, r.identity, r.gone, r.to_check, r.hints, r.due_at, r.rivals,
+  r.zoho_id, r.payload, r.remote_state, r.identity, r.gone, r.to_check, r.hints, r.due_at,
+  r.rivals, r.excluded,
   r.intent_id,
   b.intent_operation, b.intent, b.intent_total, b.intent_deadline, b.absent_at, b.intent_state,
   zohosync.current_time() as claimed_at

@@ -1,5 +1,6 @@
 -- Promise: a journal row for each call that may leave, before it leaves; a call of a claim only while
---   the lease holds (epoch), and a write becomes the record's open intent in the same moment. The
+--   the lease holds (epoch), and a write becomes the record's open intent in the same moment, with who
+--   its row says it is. The
 --   day's totals per lane are kept on the organisation's row; a new day begins with the calls that
 --   the remote may count on it, too (as in view_journal).
 -- Locks: the claimed records, ordered by kind and key; the organisation's row is held.
@@ -8,7 +9,7 @@ with wanted as (
   select * from jsonb_to_recordset(%(calls)s::jsonb) as c (
     place integer, door text, lane smallint, kind text, key text, lease_epoch bigint,
     operation text, method text, path text, writes boolean, intent jsonb, intent_total numeric,
-    mint_key text, ends boolean)
+    mint_key text, ends boolean, identity jsonb)
 ), held as materialized (
   select r.kind, r.key, r.lease_epoch
     from zohosync.records r join wanted w using (kind, key)
@@ -33,7 +34,10 @@ with wanted as (
          coalesce(ends, false)
     from allowed
 ), intended as (
-  update zohosync.records r set intent_id = a.call_id
+  update zohosync.records r
+     set intent_id = a.call_id,
+         identity = case when r.gone and r.zoho_id is not null then r.identity
+                         else coalesce(a.identity, r.identity) end
     from allowed a
    where a.writes and r.org_id = %(org_id)s and r.kind = a.kind and r.key = a.key
 ), today as materialized (

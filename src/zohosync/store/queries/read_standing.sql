@@ -1,9 +1,12 @@
--- Promise: how each of these records stands, in the order given; those that are not known stand empty.
+-- Promise: one record as a person's word finds it: as a claim would, with what it may be.
 -- Locks: none.
--- Index: records_pkey.
-select m.kind, m.key, r.status, r.zoho_id, r.error_field, r.error_message, r.waiting_kind, r.waiting_key,
-       m.kind = any (o.paused_kinds) as paused
-  from unnest(%(kinds)s::text[], %(keys)s::text[]) with ordinality as m (kind, key, place)
-  left join zohosync.organizations o on o.org_id = %(org_id)s
-  left join zohosync.records r on r.org_id = %(org_id)s and r.kind = m.kind and r.key = m.key
- order by m.place
+-- Index: records_pkey, api_calls_pkey.
+select r.kind, r.key, r.version, r.lease_epoch, r.priority, r.status, r.attempts, r.looks,
+       r.zoho_id, r.payload, r.remote_state, r.identity, r.gone, r.to_check, r.hints, r.due_at,
+       r.excluded, r.rivals, r.lease_until is not null as leased, r.error_class, r.error_field,
+       r.intent_id, c.operation as intent_operation, c.intent, c.intent_total,
+       c.deadline as intent_deadline, c.absent_at, c.intent_state,
+       zohosync.current_time() as claimed_at
+  from zohosync.records r
+  left join zohosync.api_calls c on c.call_id = r.intent_id
+ where r.org_id = %(org_id)s and r.kind = %(kind)s and r.key = %(key)s
