@@ -12,9 +12,9 @@ import httpx2
 
 from contract.contract import request_faults
 from zohosync.clock import Chance, Clock
-from zohosync.core.plan import Create, Find, Purpose
 from zohosync.core.records import NORMAL, Claim, Intent, Payload, Ref
 from zohosync.core.replies import Reply
+from zohosync.core.steps import Create, Find, Purpose
 from zohosync.sandbox import Sandbox, SandboxLimits
 from zohosync.zoho.client import Call, CallEnd, Remote, Ticket
 from zohosync.zoho.tokens import Credentials, Secret, Tokens

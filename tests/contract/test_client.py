@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from remote_kit import Line, claim, found_ids, line
-from zohosync.core.plan import Create, Purpose, Transition, Update
 from zohosync.core.records import LIVE
 from zohosync.core.replies import (
     Accepted,
@@ -17,6 +16,7 @@ from zohosync.core.replies import (
     Unreachable,
     Unusable,
 )
+from zohosync.core.steps import Create, Purpose, Transition, Update
 from zohosync.sandbox import Fault, Faults
 from zohosync.zoho.client import Call
 

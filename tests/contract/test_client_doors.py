@@ -10,7 +10,6 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from remote_kit import HandClock, claim, found_ids, line
-from zohosync.core.plan import Create
 from zohosync.core.records import NORMAL
 from zohosync.core.replies import (
     Accepted,
@@ -19,6 +18,7 @@ from zohosync.core.replies import (
     Rejected,
     Unauthorized,
 )
+from zohosync.core.steps import Create
 from zohosync.errors import LeaseLostError, RemoteError, SettingsError
 from zohosync.sandbox import Fault, Faults, SandboxLimits
 from zohosync.zoho.client import Call, GateClosedError, Remote, Ticket, api_base

@@ -7,7 +7,7 @@ import simplejson
 
 from contract.contract import operation_of, operations
 from zohosync.core.kinds import KINDS
-from zohosync.core.plan import Create, Purpose, Transition, Update
+from zohosync.core.steps import Create, Purpose, Transition, Update
 from zohosync.zoho.wire import (
     DATA_CENTERS,
     SCOPES,

@@ -9,10 +9,11 @@ from typing import Any
 from zohosync.core.kinds import KINDS
 from zohosync.core.mapping import desired_of
 from zohosync.core.outcome import judge
-from zohosync.core.plan import Policy, Step, plan, resolve
+from zohosync.core.plan import Policy, plan, resolve
 from zohosync.core.records import Candidate, Claim, Desired, Intent, ParentView, Payload, Ref
 from zohosync.core.replies import Reply
 from zohosync.core.settlement import IntentAfter, Scene, Settlement
+from zohosync.core.steps import Step
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 POLICY = Policy(installation="x")

@@ -17,9 +17,10 @@ from zohosync.core.brake import (
     too_many_updates,
 )
 from zohosync.core.kinds import KINDS, MAPPED
-from zohosync.core.plan import RAISED, Nothing, Policy, Skip, Transition, Update
+from zohosync.core.plan import RAISED, Policy
 from zohosync.core.records import Ref, Status, asked_of
 from zohosync.core.replies import Accepted
+from zohosync.core.steps import Nothing, Skip, Transition, Update
 from zohosync.core.survey import Survey, foresee, sum_of, worth_of
 
 ENDS = {

@@ -14,9 +14,9 @@ from zohosync.core.figures import (
 )
 from zohosync.core.governor import PLANS
 from zohosync.core.kinds import KINDS
-from zohosync.core.plan import Create, Find, Nothing, Purpose, Step, Transition, Update
 from zohosync.core.records import Desired, ParentView, Ref, Slot
 from zohosync.core.replies import Found
+from zohosync.core.steps import Create, Find, Nothing, Purpose, Step, Transition, Update
 
 INVOICE = KINDS["invoices"]
 

@@ -8,7 +8,7 @@ from core.builders import claim, planned, wanted
 from zohosync.core.kind import Kind, States
 from zohosync.core.kinds import ALL_FIELDS, KINDS, MAPPED, kind_named
 from zohosync.core.mapping import OURS, column_names, is_mapped
-from zohosync.core.plan import Create
+from zohosync.core.steps import Create
 from zohosync.zoho.wire import WIRES, encode
 
 EVERY = sorted(KINDS)

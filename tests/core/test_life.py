@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from core.builders import NOW, candidate, claim, intent, judged, planned, settled, wanted
 from zohosync.core.mapping import identity_of
-from zohosync.core.plan import Create, Find, Step, Transition, Update
 from zohosync.core.records import Claim, Desired, Payload, Status, same
 from zohosync.core.replies import (
     Accepted,
@@ -27,6 +26,7 @@ from zohosync.core.replies import (
     Unreachable,
     Unusable,
 )
+from zohosync.core.steps import Create, Find, Step, Transition, Update
 
 TIME_LIMIT_S = 30.0
 STATUS_AFTER = {

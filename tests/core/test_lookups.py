@@ -24,10 +24,10 @@ from core.builders import (
 )
 from zohosync.core.kinds import MAPPED
 from zohosync.core.mapping import internal_desired
-from zohosync.core.plan import Find, Nothing, Purpose, Update
 from zohosync.core.records import Candidate, Claim, ErrorClass, Payload, Ref, Status
 from zohosync.core.replies import Found
 from zohosync.core.settlement import IntentAfter, Settlement
+from zohosync.core.steps import Find, Nothing, Purpose, Update
 
 FIRST, SECOND = POLICY.first_absent_s, POLICY.second_absent_s
 TOTAL = Decimal("115.00")

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from core.builders import NOW, PARENTS, ROWS, claim, linked, planned, wanted
 from zohosync.core.kinds import KINDS, MAPPED
 from zohosync.core.money import Money, Sum, moves_of
-from zohosync.core.plan import Create, Nothing
 from zohosync.core.records import Claim, Desired, Ref
+from zohosync.core.steps import Create, Nothing
 from zohosync.core.worth import Worth, number, of_lines, places_of, priced
 
 TODAY = date(2026, 3, 1)

@@ -12,19 +12,7 @@ from core.builders import NOW, POLICY, candidate, claim, intent, judged, linked,
 from zohosync.core.kinds import KINDS, MAPPED
 from zohosync.core.lines import LINE_IDS
 from zohosync.core.outcome import DUPLICATE_CODES, backoff_s
-from zohosync.core.plan import (
-    Create,
-    Fail,
-    Find,
-    Nothing,
-    Policy,
-    Purpose,
-    Skip,
-    Step,
-    Transition,
-    Update,
-    Wait,
-)
+from zohosync.core.plan import Policy
 from zohosync.core.records import Claim, ErrorClass, Problem, Ref, Status
 from zohosync.core.replies import (
     Accepted,
@@ -39,6 +27,18 @@ from zohosync.core.replies import (
     Unusable,
 )
 from zohosync.core.settlement import IntentAfter, Settlement
+from zohosync.core.steps import (
+    Create,
+    Fail,
+    Find,
+    Nothing,
+    Purpose,
+    Skip,
+    Step,
+    Transition,
+    Update,
+    Wait,
+)
 
 
 def create(kind: str = "customers", **columns: Any) -> Create:

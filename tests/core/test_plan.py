@@ -20,7 +20,9 @@ from core.builders import (
 from zohosync.core.kinds import KINDS, MAPPED
 from zohosync.core.lines import LINE_IDS
 from zohosync.core.mapping import identity_of, internal_desired
-from zohosync.core.plan import (
+from zohosync.core.plan import parent_status_note
+from zohosync.core.records import ParentView, Payload, Ref, Status
+from zohosync.core.steps import (
     Create,
     Fail,
     Find,
@@ -31,10 +33,8 @@ from zohosync.core.plan import (
     Update,
     Wait,
     as_json,
-    parent_status_note,
     planned_operation,
 )
-from zohosync.core.records import ParentView, Payload, Ref, Status
 
 
 def parents_with(kind: str, key: str = "1", **fields: Any) -> dict[Ref, ParentView]:

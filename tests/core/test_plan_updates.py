@@ -9,7 +9,7 @@ import pytest
 from core.builders import ROWS, linked, payload_of, planned, wanted
 from zohosync.core.kinds import KINDS
 from zohosync.core.lines import LINE_IDS
-from zohosync.core.plan import Update
+from zohosync.core.steps import Update
 
 
 def test_only_what_differs_is_sent_with_what_a_put_demands() -> None:

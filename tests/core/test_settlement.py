@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 
-from zohosync.core.plan import Purpose
 from zohosync.core.records import LIVE, Claim, Ref, Status
 from zohosync.core.settlement import linked_elsewhere, look_again_s
+from zohosync.core.steps import Purpose
 
 OTHER = Ref("invoices", "22")
 CLAIM = Claim("1", Ref("invoices", "21"), 1, 1, LIVE, datetime(2026, 11, 22, tzinfo=UTC))

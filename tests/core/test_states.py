@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from core.builders import claim, judged
 from core.test_life import EVENTS, QUIET, ROW, Event, Life, Remote
 from core.test_outcome import FINDS, REPLIES, WRITES, before
-from zohosync.core.plan import Fail, Nothing, Skip, Step, Wait
 from zohosync.core.records import ErrorClass, Problem, Ref, Status
 from zohosync.core.replies import Reply
 from zohosync.core.states import CHANGES, MEANING, OPERATIONS, as_markdown, foreseen
+from zohosync.core.steps import Fail, Nothing, Skip, Step, Wait
 
 ROOT = Path(__file__).resolve().parents[2]
 QUERIES = ROOT / "src" / "zohosync" / "store" / "queries"

@@ -25,12 +25,13 @@ from core.builders import settled as as_settled
 from core.builders import wanted as wanted_of
 from zohosync.core.kinds import KINDS
 from zohosync.core.mapping import identity_of, somebody_else
-from zohosync.core.plan import Create, Find, Step, Transition, Update, resolve
+from zohosync.core.plan import resolve
 from zohosync.core.records import Candidate, Claim, Desired, Payload, Ref, Status
 from zohosync.core.renames import Namesake, succeed, tells, vanished, would_appear
 from zohosync.core.replies import Accepted, Found, Rejected, Reply, Unreachable
 from zohosync.core.settlement import Settlement, linked_elsewhere
 from zohosync.core.settling import Owner, Refusal, Sight, Standing, Verdict, Word, decide
+from zohosync.core.steps import Create, Find, Step, Transition, Update
 
 TIME_LIMIT_S = 30.0
 FIRST = {"invoices": "draft", "subscriptions": "live"}

@@ -11,10 +11,11 @@ from zohosync.core.governor import Effect, JournalView, Limits, effect_of
 from zohosync.core.kinds import KINDS
 from zohosync.core.lanes import Asked, Books, Choice, choose
 from zohosync.core.outcome import _accepted
-from zohosync.core.plan import Find, Policy, Purpose, Step, Wait, _waits_on, plan
+from zohosync.core.plan import Policy, _waits_on, plan
 from zohosync.core.records import Candidate, Claim, ParentView, Slot, Status
 from zohosync.core.replies import Found, Reply, Throttled
 from zohosync.core.settlement import IntentAfter, Scene, Settlement
+from zohosync.core.steps import Find, Purpose, Step, Wait
 from zohosync.engine import gate, keeper, worker
 from zohosync.store import records
 from zohosync.store.database import Database

@@ -11,7 +11,7 @@ from sim.guard_kit import Case, Setting, told
 from sim.guard_off import Off, entry, name, query, schema, together
 from zohosync.core import checks, lanes, lookups, outcome
 from zohosync.core import plan as core_plan
-from zohosync.core.plan import Purpose
+from zohosync.core.steps import Purpose
 from zohosync.engine import gate, worker
 from zohosync.store import journal, records
 from zohosync.store.database import Database

@@ -15,8 +15,8 @@ from zohosync.cli.screen import FAILED, OK, Screen, as_json
 if TYPE_CHECKING:
     from zohosync.core.listing import Change
     from zohosync.core.money import Money, Sum
-    from zohosync.core.plan import Step
     from zohosync.core.records import Claim, Desired
+    from zohosync.core.steps import Step
     from zohosync.settings import Settings
 
 SCREENFUL = 10
@@ -229,7 +229,7 @@ async def plan_one(screen: Screen, settings: "Settings", kind: str, key: str) ->
     """The step of one record, with each field as it is and as it would be."""
     from zohosync.bootstrap import open_project
     from zohosync.clock import Chance
-    from zohosync.core import plan as steps
+    from zohosync.core import steps
     from zohosync.core.figures import calls_of
     from zohosync.core.kinds import KINDS
     from zohosync.core.listing import changes_of

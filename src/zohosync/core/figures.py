@@ -7,9 +7,9 @@ from math import ceil
 from zohosync.core.governor import MINUTE_S, Limits
 from zohosync.core.kind import Kind
 from zohosync.core.kinds import KINDS
-from zohosync.core.plan import Create, Find, Step, Transition, Update
 from zohosync.core.records import Desired, ParentView, Ref
 from zohosync.core.replies import Found, Reply
+from zohosync.core.steps import Create, Find, Step, Transition, Update
 
 CALL_S = 0.6
 """Seconds that a call is taken to last (measured on sister products), for the limit in flight."""

@@ -6,7 +6,8 @@ from typing import Any
 
 from zohosync.core.kinds import KINDS
 from zohosync.core.money import moves_of
-from zohosync.core.plan import (
+from zohosync.core.records import Claim, Desired, Payload, differing, same
+from zohosync.core.steps import (
     Create,
     Fail,
     Find,
@@ -17,7 +18,6 @@ from zohosync.core.plan import (
     Wait,
     planned_operation,
 )
-from zohosync.core.records import Claim, Desired, Payload, differing, same
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from zohosync.core.kind import Kind
 from zohosync.core.kinds import KINDS
 from zohosync.core.lines import SEEN_LINES, seen_lines, without_line_ids
 from zohosync.core.mapping import marked
-from zohosync.core.plan import RAISED, Find, Purpose
+from zohosync.core.plan import RAISED
 from zohosync.core.records import (
     Candidate,
     Claim,
@@ -28,6 +28,7 @@ from zohosync.core.settlement import (
     look_again_s,
     unequal,
 )
+from zohosync.core.steps import Find, Purpose
 
 UNKNOWN = {"unknown": True}
 """Stands for what a field holds in Zoho where nobody can tell: no wanted value equals it."""

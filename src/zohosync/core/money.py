@@ -8,8 +8,8 @@ from enum import StrEnum
 from zohosync.core.kind import Kind
 from zohosync.core.kinds import KINDS
 from zohosync.core.mapping import internal_desired
-from zohosync.core.plan import Create, Step, Transition, Update
 from zohosync.core.records import Claim, Desired, Ref
+from zohosync.core.steps import Create, Step, Transition, Update
 from zohosync.core.worth import (
     EXACT,
     Amount,

@@ -13,20 +13,7 @@ from dataclasses import replace
 from zohosync.core.kinds import KINDS
 from zohosync.core.lines import LINE_IDS, line_ids
 from zohosync.core.lookups import found
-from zohosync.core.plan import (
-    Create,
-    Fail,
-    Find,
-    Inherit,
-    Later,
-    Nothing,
-    Policy,
-    Skip,
-    Step,
-    Transition,
-    Update,
-    Wait,
-)
+from zohosync.core.plan import Policy
 from zohosync.core.records import (
     Claim,
     ErrorClass,
@@ -47,6 +34,19 @@ from zohosync.core.replies import (
     Unusable,
 )
 from zohosync.core.settlement import IntentAfter, Scene, Settlement, look_again_s, unequal
+from zohosync.core.steps import (
+    Create,
+    Fail,
+    Find,
+    Inherit,
+    Later,
+    Nothing,
+    Skip,
+    Step,
+    Transition,
+    Update,
+    Wait,
+)
 
 DUPLICATE_CODES = frozenset({"1001", "3062", "13011"})
 """Codes that say a name or number is taken (docs/zoho.md: measured on sister products)."""

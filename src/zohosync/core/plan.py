@@ -3,9 +3,7 @@
 import copy
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
-from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 
 from zohosync.core.kind import Kind
 from zohosync.core.kinds import ALL_FIELDS, KINDS
@@ -26,132 +24,21 @@ from zohosync.core.records import (
     same,
     without_nothing,
 )
+from zohosync.core.steps import (
+    Create,
+    Fail,
+    Find,
+    Nothing,
+    Purpose,
+    Skip,
+    Step,
+    Transition,
+    Update,
+    Wait,
+)
 
 REUSED, BY_HAND = "re-used", "by hand"
 """Codes of failures that wait for a person's word (`settle`)."""
-
-
-class Purpose(StrEnum):
-    """Why a record is looked up in Zoho."""
-
-    VERIFY = "verify"  # a write of ours may have happened
-    LINK = "link"  # Zoho makes this record, we only find it
-    CHECK = "check"  # Zoho said of a child that it is not there
-    SEED = "seed"  # the mapping says which remote record it is
-
-
-@dataclass(frozen=True, slots=True)
-class Create:
-    """Make the record in Zoho; `more` says that a change of state follows.
-
-    `parents` are the records whose Zoho ids the payload names.
-    """
-
-    payload: Payload
-    wanted: Payload
-    total: Decimal | None
-    more: bool
-    parents: tuple[Ref, ...] = ()
-    calls: ClassVar[bool] = True
-
-
-@dataclass(frozen=True, slots=True)
-class Update:
-    """Change these fields of the record in Zoho; `wanted` is the whole payload afterwards."""
-
-    zoho_id: str
-    fields: Payload
-    wanted: Payload
-    total: Decimal | None
-    more: bool
-    calls: ClassVar[bool] = True
-
-
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """Move the record in Zoho to another state; `gone`: because its row is no longer there."""
-
-    zoho_id: str
-    operation: str
-    state: str
-    more: bool
-    gone: bool = False
-    calls: ClassVar[bool] = True
-
-
-@dataclass(frozen=True, slots=True)
-class Find:
-    """Look the record up in Zoho: by id where it is known, else by its natural key.
-
-    Of a record that Zoho makes, `hint` is the id that a parent's reply named, and `parents` are
-    the records that its row names.
-    """
-
-    purpose: Purpose
-    expected: Payload
-    total: Decimal | None = None
-    zoho_id: str | None = None
-    hint: str | None = None
-    state: str | None = None
-    parents: tuple[Ref, ...] = ()
-    calls: ClassVar[bool] = True
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """The record is in step."""
-
-    calls: ClassVar[bool] = False
-
-
-@dataclass(frozen=True, slots=True)
-class Skip:
-    """The record is not ours to bring into step, for this reason."""
-
-    reason: str
-    gone: bool = False
-    calls: ClassVar[bool] = False
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Nothing can be done before that parent is there (or in a state of `needs`)."""
-
-    parent: Ref
-    needs: frozenset[str]
-    reason: str
-    calls: ClassVar[bool] = False
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    """Nothing can be done before a person or a change of the row mends it."""
-
-    problem: Problem
-    calls: ClassVar[bool] = False
-
-
-@dataclass(frozen=True, slots=True)
-class Inherit:
-    """The row had another key, `heir_of`, which is gone: its link and what is known of it."""
-
-    heir_of: Ref
-    zoho_id: str
-    payload: Payload
-    remote_state: str | None
-    hints: Mapping[str, Any]
-    calls: ClassVar[bool] = False
-
-
-@dataclass(frozen=True, slots=True)
-class Later:
-    """Nothing can be done before something else is settled that may be this record."""
-
-    reason: str
-    calls: ClassVar[bool] = False
-
-
-Step = Create | Update | Transition | Find | Nothing | Skip | Wait | Fail | Inherit | Later
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,17 +273,6 @@ RAISED = "raised"
 """The hint that tells of a record that Zoho raised it: it was linked, not made."""
 
 
-def planned_operation(step: Step) -> str:
-    """The word for a step in logs, dry runs and the journal."""
-    match step:
-        case Transition(operation=operation):
-            return operation
-        case Find(purpose=purpose):
-            return str(purpose)
-        case _:
-            return type(step).__name__.lower()
-
-
 def parent_status_note(view: ParentView | None) -> str | None:
     """What `why` says of a parent that will not come by itself, or None when it may."""
     if view is None or view.status not in (Status.FAILED, Status.SKIPPED, Status.UNCERTAIN):
@@ -406,14 +282,3 @@ def parent_status_note(view: ParentView | None) -> str | None:
 
 def _invalid(message: str, column: str | None, code: str | None = None) -> Problem:
     return Problem(ErrorClass.VALIDATION, message, code, column)
-
-
-def as_json(step: Step) -> dict[str, Any]:
-    """A step as plain values, for `--json` and logs."""
-    plain: dict[str, Any] = {"step": planned_operation(step)}
-    for name in ("payload", "fields", "reason", "zoho_id"):
-        if hasattr(step, name):
-            plain[name] = getattr(step, name)
-    if isinstance(step, Fail):
-        plain["reason"] = step.problem.message
-    return plain

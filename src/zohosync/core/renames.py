@@ -15,7 +15,6 @@ from typing import Any
 from zohosync.core.kind import Kind
 from zohosync.core.kinds import KINDS
 from zohosync.core.mapping import identity_of, somebody_else
-from zohosync.core.plan import Create, Fail, Find, Inherit, Later, Purpose, Step
 from zohosync.core.records import (
     Claim,
     Desired,
@@ -25,6 +24,7 @@ from zohosync.core.records import (
     Ref,
     differing,
 )
+from zohosync.core.steps import Create, Fail, Find, Inherit, Later, Purpose, Step
 
 RENAMED = "renamed"
 """The code of a failure because a vanished row may be this one."""

@@ -7,8 +7,9 @@ from enum import StrEnum
 from typing import Any
 
 from zohosync.core.kind import Kind
-from zohosync.core.plan import Policy, Purpose
+from zohosync.core.plan import Policy
 from zohosync.core.records import Claim, ErrorClass, Payload, Problem, Ref, Status
+from zohosync.core.steps import Purpose
 
 
 class IntentAfter(StrEnum):

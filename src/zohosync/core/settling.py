@@ -17,10 +17,11 @@ from zohosync.core.kinds import KINDS
 from zohosync.core.lines import LINE_IDS, line_ids, without_line_ids
 from zohosync.core.lookups import UNKNOWN, ours
 from zohosync.core.mapping import identity_of, somebody_else
-from zohosync.core.plan import BY_HAND, REUSED, Find, Policy, Purpose
+from zohosync.core.plan import BY_HAND, REUSED, Policy
 from zohosync.core.records import Candidate, Claim, Desired, Payload, Ref, Status, differing, same
 from zohosync.core.renames import RENAMED, Namesake
 from zohosync.core.settlement import TAKEN, Scene
+from zohosync.core.steps import Find, Purpose
 
 
 class Word(StrEnum):

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 from zohosync.core.kind import Kind
 from zohosync.core.kinds import KINDS
-from zohosync.core.plan import Nothing, Skip, Step, Transition, Update, planned_operation
 from zohosync.core.records import Claim, Desired, Payload, Ref, Status
+from zohosync.core.steps import Nothing, Skip, Step, Transition, Update, planned_operation
 from zohosync.core.worth import of_lines, priced
 
 MOVING = frozenset({Status.PENDING, Status.SYNCING, Status.RETRYING, Status.UNCERTAIN})

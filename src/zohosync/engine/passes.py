@@ -13,8 +13,9 @@ from zohosync.core.figures import Tally, calls_of
 from zohosync.core.forecast import Standing, remaining_s
 from zohosync.core.kinds import KINDS, MAPPED
 from zohosync.core.money import CURRENCY, Money
-from zohosync.core.plan import Fail, Policy, Skip, Step, Wait, plan, planned_operation
+from zohosync.core.plan import Policy, plan
 from zohosync.core.records import BULK, Claim, Desired, ParentView, Ref, Status
+from zohosync.core.steps import Fail, Skip, Step, Wait, planned_operation
 from zohosync.errors import DatabaseError, DatabaseUnavailableError, ZohosyncError
 from zohosync.store.capture import Watch
 from zohosync.store.history import History, Progress

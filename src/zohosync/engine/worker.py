@@ -15,17 +15,7 @@ from zohosync.core.kinds import KINDS
 from zohosync.core.lanes import places_of
 from zohosync.core.mapping import identity_of
 from zohosync.core.outcome import judge
-from zohosync.core.plan import (
-    Create,
-    Find,
-    Policy,
-    Purpose,
-    Step,
-    Transition,
-    Update,
-    plan,
-    planned_operation,
-)
+from zohosync.core.plan import Policy, plan
 from zohosync.core.records import (
     Claim,
     Desired,
@@ -40,6 +30,7 @@ from zohosync.core.renames import Namesake, succeed, tells, vanished, would_appe
 from zohosync.core.replies import Found, Reply
 from zohosync.core.settlement import Scene, Settlement
 from zohosync.core.states import foreseen
+from zohosync.core.steps import Create, Find, Purpose, Step, Transition, Update, planned_operation
 from zohosync.engine.gate import Gate
 from zohosync.errors import DatabaseError, LeaseLostError
 from zohosync.events import AttemptEnded, Listener, Noted

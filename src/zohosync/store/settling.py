@@ -8,8 +8,9 @@ import simplejson
 from zohosync.core.records import Ref, fingerprint
 from zohosync.core.settling import CODES, Standing, Verdict
 from zohosync.errors import DatabaseError, LeaseLostError
+from zohosync.store.claims import claim_of
 from zohosync.store.database import Database, Row
-from zohosync.store.records import ONE_PER_ZOHO_ID, claim_of
+from zohosync.store.records import ONE_PER_ZOHO_ID
 
 
 @dataclass(frozen=True, slots=True)

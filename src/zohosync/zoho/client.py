@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 import httpx2
 
 from zohosync.clock import Clock
-from zohosync.core.plan import Create, Find, Purpose, Transition, Update
 from zohosync.core.records import UPKEEP, Candidate, Claim, at
 from zohosync.core.replies import (
     Closed,
@@ -21,6 +20,7 @@ from zohosync.core.replies import (
     Unauthorized,
     Unusable,
 )
+from zohosync.core.steps import Create, Find, Purpose, Transition, Update
 from zohosync.errors import RemoteError, SettingsError
 from zohosync.zoho.answers import (
     is_mendable,

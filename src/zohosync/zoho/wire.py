@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import simplejson
 
-from zohosync.core.plan import Create, Purpose, Transition, Update
 from zohosync.core.records import Payload, at, canonical, same
+from zohosync.core.steps import Create, Purpose, Transition, Update
 
 PER_PAGE = 200
 """Rows of a page: the default and the most (documented)."""
