@@ -233,6 +233,7 @@ async def plan_one(screen: Screen, settings: "Settings", kind: str, key: str) ->
     from zohosync.core.figures import calls_of
     from zohosync.core.kinds import KINDS
     from zohosync.core.listing import changes_of
+    from zohosync.core.plan import plan
     from zohosync.core.records import Desired, Ref
     from zohosync.engine.passes import Rehearser
     from zohosync.store.history import History
@@ -251,7 +252,7 @@ async def plan_one(screen: Screen, settings: "Settings", kind: str, key: str) ->
             return FAILED
         if desired is None:
             claim = known[key]
-            step = steps.plan(None, claim, {}, policy)
+            step = plan(None, claim, {}, policy)
         else:
             rehearser = Rehearser(project.source, policy, records=project.records, history=history)
             (_, claim, step), *_ = await rehearser.steps(kind, [desired])
