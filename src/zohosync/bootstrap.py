@@ -16,12 +16,12 @@ from zohosync.engine.gate import Gate
 from zohosync.engine.keeper import Keeper
 from zohosync.engine.passes import Rehearser
 from zohosync.engine.service import Service
-from zohosync.engine.sweep import Sweeper
 from zohosync.engine.worker import Worker
 from zohosync.errors import MappingError, SchemaError, SettingsError, ZohosyncError
 from zohosync.events import Listener
 from zohosync.settings import Settings
 from zohosync.store.brakes import Brakes
+from zohosync.store.comparisons import Comparisons
 from zohosync.store.database import Database
 from zohosync.store.embedded import EmbeddedPostgres
 from zohosync.store.history import History
@@ -44,7 +44,7 @@ from zohosync.wiring import (
     credentials_of,
     policy_of,
     secret_of,
-    sweep_settings_of,
+    sweeper_of,
     texts_of,
     worker_settings_of,
     write_back_of,
@@ -108,10 +108,8 @@ async def register(
 ) -> tuple[str, Registered]:
     """Make installation and organisation known; returns the installation's name and the latter.
 
-    A real organisation takes over from another one only when Zoho has `confirmed` it.
-
-    Raises SettingsError (no organisation named, or registered in another mode), SchemaError (a
-    copied database).
+    A real organisation takes over from another one only when Zoho has `confirmed` it. Raises
+    SettingsError (none named, or registered in another mode), SchemaError (a copied database).
     """
     installation = await register_installation(database, installation_name(chance))
     organization = await register_organization(
@@ -337,11 +335,11 @@ def _service(
     tell: Listener,
     pace: float,
 ) -> Service:
-    settings = project.settings
+    settings, database, org_id = project.settings, project.database, project.org_id
     presence = Presence(
-        project.database,
+        database,
         worker=project.worker,
-        org_id=project.org_id,
+        org_id=org_id,
         host=socket.gethostname(),
         pid=os.getpid(),
         version=version("zohosync"),
@@ -357,15 +355,11 @@ def _service(
         tell=tell,
         writeback=writeback,
     )
-    sweeper = Sweeper(
-        sweeps=sweeps_of(project),
-        brakes=Brakes(project.database, project.org_id),
-        clock=clock,
-        tell=tell,
-        wake=worker.wake,
-        settings=sweep_settings_of(settings, project.installation),
-        pace=pace,
-    )
+    sweeper = sweeper_of(
+        settings, sweeps_of(project), Comparisons(database, org_id, project.worker),
+        Brakes(database, org_id), source=project.source, remote=remote, clock=clock, tell=tell,
+        wake=worker.wake, policy=policy_of(settings, project.installation), pace=pace,
+    )  # fmt: skip
     keeper = Keeper(
         records=project.records,
         presence=presence,

@@ -133,6 +133,7 @@ class Settings:
     notes: tuple[str, ...] = ()
     brake: Brake = field(default_factory=Brake)
     sweep_at: str = "02:30"
+    sweep_compare: str = "never"
 
     @property
     def mode(self) -> str:
@@ -227,9 +228,7 @@ def _load(project: Path, document: Document, flags: Mapping[str, Any]) -> Settin
     directory = (project / values["database.directory"]).absolute()
     ours = (name for name in os.environ if name.startswith("ZOHOSYNC_"))
     variables = ("ZOHOSYNC_DEBUG", *(entry.variable for entry in _ENTRIES))
-    strays = [
-        f"{name} is not read: did you mean {other}?" for name, other in slips(ours, variables)
-    ]
+    strays = [f"{name} is not read: did you mean {near}?" for name, near in slips(ours, variables)]
     return Settings(
         project=project,
         organization=Organization(**_section(values, "organization")),
@@ -244,6 +243,7 @@ def _load(project: Path, document: Document, flags: Mapping[str, Any]) -> Settin
         notes=(*notes, *strays),
         brake=Brake(**_section(values, "brake")),
         sweep_at=values["sweep.at"],
+        sweep_compare=values["sweep.compare"],
     )
 
 
@@ -251,8 +251,8 @@ def _secrets(file: Path) -> Document | None:
     if not file.is_file():
         return None
     if stat.S_IMODE(file.stat().st_mode) & 0o077:
-        what = "The file with the secrets can be read by others"
-        raise SettingsError(what, place=str(file), next_step=f"chmod 600 {file}")
+        what, step = "The file with the secrets can be read by others", f"chmod 600 {file}"
+        raise SettingsError(what, place=str(file), next_step=step)
     document = Document(SECRETS_FILE, _read(file))
     document.refuse_unknown(("zoho", "database"), list(_IN_SECRETS))
     return document

@@ -9,17 +9,24 @@ from zohosync.clock import Clock
 from zohosync.core.kinds import KINDS
 from zohosync.core.options import Secret
 from zohosync.core.plan import Policy
-from zohosync.engine.sweep import SweepSettings
+from zohosync.engine.comparing import Comparer
+from zohosync.engine.sentinel import Sentinel
+from zohosync.engine.sweep import Sweeper, SweepSettings
 from zohosync.engine.worker import WorkerSettings
 from zohosync.errors import MappingError, SettingsError
 from zohosync.events import Listener, Noted
 from zohosync.settings import FILE, Settings, load
+from zohosync.store.brakes import Brakes
 from zohosync.store.capture import Watch
+from zohosync.store.comparisons import Comparisons
 from zohosync.store.database import Database
 from zohosync.store.organizations import change_limits
+from zohosync.store.source import Source
+from zohosync.store.sweeps import Sweeps
 from zohosync.store.usage import Usage
 from zohosync.store.writeback import WriteBackColumns
 from zohosync.zoho import tokens as oauth
+from zohosync.zoho.client import Remote
 
 PRUNE_EVERY_S = 600.0
 """How often calls and attempts that are too old are looked for, once there are none left."""
@@ -110,9 +117,40 @@ def worker_settings_of(settings: Settings, installation: str) -> WorkerSettings:
     )
 
 
-def sweep_settings_of(settings: Settings, installation: str) -> SweepSettings:
-    """When this project is swept, and what that is judged by."""
-    return SweepSettings(settings.sweep_at, policy_of(settings, installation), settings.brake)
+def sweeper_of(
+    settings: Settings,
+    sweeps: Sweeps,
+    comparisons: Comparisons,
+    brakes: Brakes,
+    *,
+    source: Source,
+    remote: Remote,
+    clock: Clock,
+    tell: Listener,
+    wake: Callable[[], None],
+    policy: Policy,
+    pace: float,
+) -> Sweeper:
+    """What sweeps by night and after a mapping edit; and then compares, where that is asked for."""
+    live, sentinel = settings.mode == "live", None
+    if settings.sweep_compare == "nightly":
+        comparer = Comparer(
+            remote=remote, source=source, comparisons=comparisons, clock=clock, live=live
+        )
+        sentinel = Sentinel(
+            comparer=comparer, comparisons=comparisons, source=source, tell=tell,
+            per_day=settings.limits.per_day,
+        )  # fmt: skip
+    return Sweeper(
+        sweeps=sweeps,
+        brakes=brakes,
+        clock=clock,
+        tell=tell,
+        wake=wake,
+        settings=SweepSettings(settings.sweep_at, policy, settings.brake),
+        pace=pace,
+        afterwards=sentinel.look if sentinel else None,
+    )
 
 
 USAGE_EVERY_S = 10.0

@@ -41,13 +41,13 @@ async def test_the_books_of_a_company_are_linked_without_a_write_or_a_doubt(
             n: zoho_id for n, zoho_id in customers.items() if n <= sizes.plain
         }
         again = await zohosync(here.folder, "compare")
+        used_kb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # of the greatest
         for kind in MAPPING:
             assert again["kinds"][kind]["counts"]["differs"] == 0, kind
             assert again["kinds"][kind]["calls"] == linked["kinds"][kind]["calls"], kind
         await zohosync(here.folder, "run", "--until-idle")
         assert not writes(here), "a fresh link sends nothing, and nothing in doubt is made"
         await one_edit_is_one_update(here, customers)
-        used_kb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
         calls = {kind: each["calls"] for kind, each in linked["kinds"].items()}
         sys.stdout.write(f"\ncalls {calls}, {used_kb:,} KB\n")
         assert used_kb <= MEMORY_MAX_KB

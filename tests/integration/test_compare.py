@@ -11,10 +11,12 @@ from integration.compare_kit import (
     crowd,
     person,
     raised,
+    running,
     seen_id,
     story,
     writes,
 )
+from zohosync.engine.sentinel import Sentinel
 from zohosync.errors import MappingError, RemoteError
 from zohosync.sandbox import Fault, Faults
 
@@ -287,5 +289,57 @@ def test_a_payment_that_zoho_may_have_is_not_posted_and_one_that_it_cannot_have_
         assert writes(scene.sandbox) == ["POST /payments"]
         paid = scene.sandbox.ledger.records("payments")
         assert sorted(row["reference_number"] for row in paid) == ["", "P-2"]
+
+    story(database_url, tell)
+
+
+def sentinel(scene: Scene, told: list[str], per_day: int | None = None) -> Sentinel:
+    return Sentinel(
+        comparer=scene.comparer, comparisons=scene.store, source=scene.world.source,
+        per_day=per_day, tell=lambda event: told.append(getattr(event, "message", "")),
+    )  # fmt: skip
+
+
+def test_by_night_what_drifted_and_what_is_there_twice_is_told_and_left_alone(
+    database_url: str,
+) -> None:
+    async def tell(scene: Scene) -> None:
+        await scene.sql(f"{ROWS} generate_series(1, 3) n")
+        await scene.world.source.mark_all("customers", priority=1)
+        await scene.work()
+        made, told = len(writes(scene.sandbox)), list[str]()
+        person(scene.sandbox, "P 1", "p1@example.com")
+        linked = await seen_id(scene, "P 2")
+        body = {"display_name": "P 2", "email": "p2@example.com", "phone": "by hand"}
+        scene.sandbox.by_hand("PUT", f"customers/{linked}", body)
+        async with running(scene.world):
+            await sentinel(scene, told).look()
+            sparing = list[str]()
+            assert await sentinel(scene, sparing, per_day=40).look() == []
+        assert told == [
+            "1 customers differ in Zoho from what is here: zohosync compare customers",
+            "1 customers are in Zoho twice: zohosync compare customers",
+        ]
+        assert "over a tenth of the 40 of a day" in sparing[0]
+        sorts = await scene.sorts("customers")
+        assert sorts["1"][0] == "double"
+        assert len(writes(scene.sandbox)) == made
+
+    story(database_url, tell)
+
+
+def test_what_a_person_said_it_is_not_is_no_candidate_ever_again(database_url: str) -> None:
+    async def tell(scene: Scene) -> None:
+        person(scene.sandbox, "Ada", "ada@example.com")
+        await scene.sql("insert into people values ('1', 'Ada B', 'ada@example.org')",
+                        "insert into people values ('2', 'Ada', 'ada@example.net')")  # fmt: skip
+        await scene.compare("customers", link=True)
+        assert (await scene.sorts("customers"))["2"] == ("ambiguous", None)
+        assert await scene.store.free("customers", ["2"]) == ["2"]
+        await scene.compare("customers", link=True)
+        assert (await scene.sorts("customers"))["2"] == ("only here", None)
+        await scene.world.source.mark_all("customers", priority=1)
+        await scene.work()
+        assert writes(scene.sandbox) == ["POST /customers"] * 2
 
     story(database_url, tell)

@@ -33,7 +33,7 @@ async def _report(screen: Screen, settings: "Settings", month: str) -> int:
     from zohosync.clock import Chance
     from zohosync.core.kinds import KINDS
     from zohosync.core.month import lines_of
-    from zohosync.engine.comparing import month_entries
+    from zohosync.engine.joined import month_entries
     from zohosync.errors import SettingsError
     from zohosync.store.comparisons import Comparisons
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zohosync.core.kinds import KINDS
-from zohosync.core.options import Option, number, time_of_day
+from zohosync.core.options import Option, choice, number, time_of_day
 from zohosync.core.records import Ref
 
 WINDOW_S = 3_600.0
@@ -22,6 +22,7 @@ OPTIONS = (
     Option("brake.endings", _MANY, 20),
     Option("brake.updates", _MANY, 100),
     Option("sweep.at", time_of_day, "02:30"),
+    Option("sweep.compare", choice("nightly", "never"), "nightly"),
 )
 """The settings of the brake and of the sweep."""
 

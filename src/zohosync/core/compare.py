@@ -44,7 +44,7 @@ class Here:
 
     `names` are by the kind's `match`, `likes` by its `resemble`; `found_only`: Zoho makes these, so
     what resembles is enough; `makes`: were it not there, it would be made. `linked` and `seed` are
-    Zoho ids.
+    Zoho ids, `excluded` those that a person said it is not.
     """
 
     key: str
@@ -55,6 +55,7 @@ class Here:
     seed: str | None = None
     found_only: bool = False
     makes: bool = True
+    excluded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,13 @@ def agreement_of(kind: Kind, fields: Mapping[str, Any]) -> Name:
 
 
 def here_of(
-    kind: Kind, desired: Desired, wanted: Payload, *, linked: str | None, live: bool
+    kind: Kind,
+    desired: Desired,
+    wanted: Payload,
+    *,
+    linked: str | None,
+    live: bool,
+    excluded: frozenset[str] = frozenset(),
 ) -> Here:
     """A row with its parents' ids in `wanted`, as the sorting needs it; `live`: seeds count."""
     fields = {**wanted, "total": desired.total}
@@ -125,6 +132,7 @@ def here_of(
         and desired.raised_by == "us"
         and not desired.faults
         and desired.state not in kind.states.ended,
+        excluded,
     )
 
 
@@ -218,7 +226,7 @@ def _by_seeds(board: _Board) -> None:
             reason = f"{what} stands at {seeds[here.seed]} rows"
         elif here.seed in board.given:
             reason = f"{what} is linked to {board.given[here.seed]} already"
-        elif not _borne_out(here, there):
+        elif here.seed in here.excluded or not _borne_out(here, there):
             reason = f"{what} is somebody else in Zoho"
         else:
             board.give(here.key, here.seed, Sort.MATCHES, "the mapping's zoho_id")
@@ -252,13 +260,14 @@ def _by_name(board: _Board, names: str, place: int, *, sure: bool) -> None:
     decided = []
     for here in board.left():
         name = getattr(here, names)[place]
-        free = [each for each in out_there.get(name, ()) if each not in board.given]
+        named = [each for each in out_there.get(name, ()) if each not in here.excluded]
+        free = [each for each in named if each not in board.given]
         if name is None or not free:
             continue
-        decided.append((here, name, free))
-    for here, name, free in decided:
+        decided.append((here, at_home[name], len(named), free))
+    for here, here_count, there_count, free in decided:
         there = board.theres[free[0]]
-        alone = at_home[name] == 1 and len(out_there[name]) == 1
+        alone = here_count == there_count == 1
         if alone and not _agree(here, there):
             board.doubt(here.key, free, _contradiction(board.kind, here, there, words))
         elif alone and (sure or here.found_only):
@@ -266,7 +275,7 @@ def _by_name(board: _Board, names: str, place: int, *, sure: bool) -> None:
         elif alone:
             board.doubt(here.key, free, f"the same {words}: that alone proves nothing")
         else:
-            many = f"{at_home[name]} here and {len(out_there[name])} in Zoho"
+            many = f"{here_count} here and {there_count} in Zoho"
             board.doubt(here.key, free, f"{many} have the same {words}")
 
 
@@ -290,6 +299,8 @@ def _by_twins(board: _Board) -> None:
             continue
         (key,) = owners
         linked = board.heres[key].linked
+        if not board.heres[key].excluded.isdisjoint(group):
+            continue
         kept, why = keep_of([board.theres[each] for each in group], linked)
         others = tuple(each for each in group if each != kept)
         sure = board.verdicts[key].zoho_id == kept

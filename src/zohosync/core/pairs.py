@@ -35,6 +35,7 @@ class Known:
     on_its_way: bool
     busy: bool
     problem: str | None = None
+    excluded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ out of order; what either reading saw was there.
 """
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -29,20 +29,15 @@ from zohosync.core.compare import (
 from zohosync.core.covered import Covering, covered_of, sort_covering
 from zohosync.core.kind import Kind
 from zohosync.core.kinds import KINDS
-from zohosync.core.month import Entry, entry_of, only_there
 from zohosync.core.pairs import Row, held, label, linked_row, named, plain, row_verdict, shares
-from zohosync.core.plan import resolve
 from zohosync.core.records import (
     UPKEEP,
     Candidate,
-    Desired,
-    ParentView,
-    Payload,
     Ref,
     canonical,
 )
 from zohosync.core.replies import Found, Unavailable, Unreachable
-from zohosync.engine.passes import batches
+from zohosync.engine.joined import joined, rows_of
 from zohosync.errors import LeaseLostError, MappingError, RemoteError
 from zohosync.store.comparisons import BATCH, Comparisons, Reading
 from zohosync.store.source import Source
@@ -82,7 +77,7 @@ class Comparer:
         comparisons: Comparisons,
         clock: Clock,
         live: bool,
-        tell: Tell,
+        tell: Tell = lambda *_: None,
     ) -> None:
         """`live`: the mapping's own zoho_id counts."""
         self._remote = remote
@@ -210,12 +205,7 @@ class Comparer:
             async for rows in parts:
                 for row in rows:
                     keys[row.desired.ref.key] += 1
-                    zoho_id = row.record.zoho_id if row.record else None
-                    found.append(
-                        here_of(
-                            KINDS[kind], row.desired, row.wanted, linked=zoho_id, live=self._live
-                        )
-                    )
+                    found.append(_here(row, live=self._live))
                 self._tell(kind, "sorted", len(found))
         twice = [key for key, count in keys.items() if count > 1]
         if twice:
@@ -331,7 +321,7 @@ class Comparer:
             wanted = await self._source.desired(Ref(kind, key) for key in part)
             there = await self._store.seen_of(kind, [pairs[key] for key in part])
             sound = [each for each in wanted.values() if each and not each.faults]
-            joined = await _joined(self._store, kind, sound)
+            whole = await joined(self._store, kind, sound)
             rows = [
                 linked_row(
                     replace(row, record=records.get(row.desired.ref.key)),
@@ -339,61 +329,17 @@ class Comparer:
                     there.get(pairs[row.desired.ref.key], {}),
                     self._clock.now(),
                 )
-                for row in joined
+                for row in whole
             ]
             done += await self._store.link(kind, comparison_id, rows)
             self._tell(kind, "linked", len(done))
         return done
 
 
-async def rows_of(source: Source, store: Comparisons, kind: str) -> AsyncGenerator[list[Row], None]:
-    """The rows of a mapping in batches, with their parents' ids, and their records first."""
-    async with aclosing(batches(source, kind)) as parts:
-        async for raw in parts:
-            wanted = [source.as_desired(kind, row) for row in raw]
-            yield await _joined(store, kind, wanted)
-
-
-async def _joined(store: Comparisons, kind: str, wanted: list[Desired]) -> list[Row]:
-    records = await store.links_of(kind, [each.ref.key for each in wanted])
-    refs = {slot.parent for each in wanted for slot in each.slots}
-    ids = await store.ids_of(refs)
-    views = {ref: ParentView(ref, ids.get(ref)) for ref in refs}
-    return [Row(each, resolve(each, views), records.get(each.ref.key)) for each in wanted]
-
-
-async def month_entries(
-    source: Source, store: Comparisons, kind: Kind, month: str, currency: str
-) -> AsyncGenerator[list[Entry], None]:
-    """The rows and the records of a kind that are dated in that month, each pair as one entry.
-
-    Zoho's side is what the newest comparison saw; of a kind without a list, what is linked here.
-    """
-    newest = (await store.newest())[kind.name]
-    listed = WIRES[kind.name].verify.through is None
-    there: dict[str, Payload] = {}
-    if listed:
-        async with aclosing(store.seen(kind.name, newest["comparison_id"])) as seen:
-            async for parts in seen:
-                there |= {row.zoho_id: row.fields for row in parts}
-    paired: set[str] = set()
-    async with aclosing(rows_of(source, store, kind.name)) as batched:
-        async for rows in batched:
-            found = []
-            ids = await store.ids_of(row.desired.ref for row in rows)
-            for row in rows:
-                zoho_id = ids.get(row.desired.ref)
-                fields = there.get(zoho_id or "")
-                if zoho_id is not None and not listed and row.record and row.record.zoho_id:
-                    fields = {**(row.record.payload or {}), "currency_code": currency}
-                entry = entry_of(kind, row, fields, month, currency)
-                if zoho_id:
-                    paired.add(zoho_id)
-                if entry is not None:
-                    found.append(entry)
-            yield found
-    left = (fields for zoho_id, fields in there.items() if zoho_id not in paired)
-    yield [entry for fields in left if (entry := only_there(kind, fields, month, currency))]
+def _here(row: Row, *, live: bool) -> Here:
+    kind, known = KINDS[row.desired.ref.kind], row.record
+    linked, excluded = (known.zoho_id, known.excluded) if known else (None, frozenset[str]())
+    return here_of(kind, row.desired, row.wanted, linked=linked, live=live, excluded=excluded)
 
 
 def _parts(items: list[Any], size: int) -> list[list[Any]]:

@@ -1,7 +1,7 @@
 """The sweep: finds what no trigger saw, counts what a changed mapping would do, spends no call."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -68,8 +68,13 @@ class Sweeper:
         wake: Callable[[], None],
         settings: SweepSettings,
         pace: float = 1.0,
+        afterwards: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
-        """`wake` is told when there is work; `pace` stretches the interval."""
+        """`wake` is told when there is work; `pace` stretches the interval.
+
+        `afterwards` is done by the one who swept by night, when nobody waits for it any more.
+        """
+        self._afterwards = afterwards
         self._sweeps = sweeps
         self._brakes = brakes
         self._clock = clock
@@ -104,6 +109,8 @@ class Sweeper:
                 found.append(swept)
         await self._sweeps.done((), over=True, night=turn.night)
         self._wake()
+        if turn.night and self._afterwards is not None:
+            await self._afterwards()
         return found
 
     async def _kind(self, kind: str, *, held: bool) -> Survey | None:

@@ -128,7 +128,7 @@ class Comparisons:
             row["key"]: Known(
                 row["version"], row["status"], row["zoho_id"], row["payload"], row["accepted"],
                 row["status"] != "synced" or row["version"] > row["synced_version"],
-                row["busy"], row["error_message"],
+                row["busy"], row["error_message"], frozenset(row["excluded"]),
             )
             for row in rows
         }  # fmt: skip

@@ -3,7 +3,7 @@
 -- Index: records_pkey.
 with freed as (
   update zohosync.records
-     set rivals = '{}',
+     set rivals = '{}', excluded = excluded || rivals,
          status = case when status = 'failed' then 'pending' else status end,
          due_at = case when status = 'failed' then zohosync.current_time() else due_at end
    where org_id = %(org_id)s and kind = %(kind)s and key = any (%(keys)s::text[])
