@@ -113,12 +113,20 @@ def _top(path: str) -> str:
     return path.partition(".")[0]
 
 
+def known_of(row: Row) -> Payload:
+    """The payload without what a parent is still to say, whose own id is not known (a tax)."""
+    open_ = {slot.path[0] for slot in row.desired.slots if len(slot.path) == 1}
+    return {
+        name: value for name, value in row.wanted.items() if value is not None or name not in open_
+    }
+
+
 def linked_row(row: Row, zoho_id: str, there: Payload, now: datetime) -> dict[str, Any]:
     """What a record keeps when its row is linked to a record in Zoho that was seen as `there`."""
     kind, record = KINDS[row.desired.ref.kind], row.record
     baseline = _without_unknown_ids(row)
-    apart = differences(kind, row.wanted, None, there)
-    equal = [name for name in compared(kind, row.wanted, there) if name not in apart]
+    apart = differences(kind, known_of(row), None, there)
+    equal = [name for name in compared(kind, known_of(row), there) if name not in apart]
     return {
         "key": row.desired.ref.key,
         "zoho_id": zoho_id,
@@ -159,7 +167,7 @@ def differ(kind: Kind, row: Row, told: dict[str, Any], there: Payload) -> None:
         told["reason"] = told["reason"] or f"a change is on its way ({record.status})"
         return
     # What Zoho raised is only found: of its fields none is ever sent.
-    sent = {} if row.desired.raised_by == "zoho" else row.wanted
+    sent = {} if row.desired.raised_by == "zoho" else known_of(row)
     differing = differences(kind, sent, row.desired.state, there)
     total = row.desired.total
     if total is not None and "total" in there and not same(total, there["total"]):
