@@ -138,7 +138,7 @@ def sweeper_of(
             remote=remote, source=source, comparisons=comparisons, clock=clock, live=live
         )
         sentinel = Sentinel(
-            comparer=comparer, comparisons=comparisons, source=source, tell=tell,
+            comparer=comparer, comparisons=comparisons, source=source, clock=clock, tell=tell,
             per_day=settings.limits.per_day,
         )  # fmt: skip
     return Sweeper(

@@ -296,7 +296,8 @@ def test_a_payment_that_zoho_may_have_is_not_posted_and_one_that_it_cannot_have_
 def sentinel(scene: Scene, told: list[str], per_day: int | None = None) -> Sentinel:
     return Sentinel(
         comparer=scene.comparer, comparisons=scene.store, source=scene.world.source,
-        per_day=per_day, tell=lambda event: told.append(getattr(event, "message", "")),
+        clock=scene.clock, per_day=per_day,
+        tell=lambda event: told.append(getattr(event, "message", "")),
     )  # fmt: skip
 
 

@@ -88,7 +88,12 @@ def test_a_forecast_of_the_sample_book_before_anything_was_sent(
 ) -> None:
     dry = zohosync("plan", "--json").last
     again = zohosync("backfill", "--dry-run", "--json").last
-    assert {**dry, "ends": None} == {**again, "ends": None}, "but for the instant of asking"
+    for told in (
+        dry,
+        again,
+    ):  # the instant of asking; which rows a SELECT without an order has first
+        told["ends"], told["listing"]["records"] = None, sorted(told["listing"]["records"])
+    assert dry == again
     told = zohosync("plan", "--forecast", "--per-day", "100", "--json")
     assert told.code == 0
     said = told.last

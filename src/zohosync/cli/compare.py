@@ -180,8 +180,9 @@ async def _say_price(
             pages += max(1, known, ceil(rows / PER_PAGE))
     per_minute = settings.limits.per_minute
     took = f", {span_words(60.0 * pages / per_minute)} of the limit" if per_minute else ""
+    calls = f"{pages:,} call{'s' * (pages != 1)}"
     screen.line(
-        f"About {pages:,} call{'s' * (pages != 1)} to read Zoho's lists of {', '.join(kinds)}{took}; a list that rows "
+        f"About {calls} to read Zoho's lists of {', '.join(kinds)}{took}; a list that rows "
         "may have slipped from is read twice. Nothing is written to Zoho."
     )
     return pages

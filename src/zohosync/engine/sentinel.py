@@ -4,9 +4,10 @@ import logging
 from collections.abc import Sequence
 from math import ceil
 
+from zohosync.clock import Clock
 from zohosync.core.compare import Sort
 from zohosync.engine.comparing import Comparer, Outcome
-from zohosync.errors import ZohosyncError
+from zohosync.errors import DatabaseError, RemoteError, ZohosyncError
 from zohosync.events import Listener, Noted
 from zohosync.store.comparisons import Comparisons
 from zohosync.store.source import Source
@@ -14,6 +15,8 @@ from zohosync.zoho.wire import PER_PAGE, WIRES
 
 SHARE = 10
 """The nightly comparison takes no more than a tenth of the day's calls."""
+
+TRIES, PAUSE_S = 4, 60.0
 
 TOLD = {
     Sort.DIFFERS: "differ in Zoho from what is here",
@@ -31,6 +34,7 @@ class Sentinel:
         comparer: Comparer,
         comparisons: Comparisons,
         source: Source,
+        clock: Clock,
         per_day: int | None,
         tell: Listener,
     ) -> None:
@@ -38,6 +42,7 @@ class Sentinel:
         self._comparer = comparer
         self._comparisons = comparisons
         self._source = source
+        self._clock = clock
         self._per_day = per_day
         self._tell = tell
 
@@ -58,12 +63,21 @@ class Sentinel:
                 return []
             found = []
             for kind in kinds:
-                found.append(await self._comparer.compare(kind))
+                found.append(await self._compared(kind))
                 self._tell_of(found[-1])
         except ZohosyncError as error:
             self._say(f"the nightly comparison: {error}", logging.WARNING)
             return []
         return found
+
+    async def _compared(self, kind: str) -> Outcome:
+        """Compare a kind; what was broken off goes on where it was."""
+        for tries in range(1, TRIES):
+            try:
+                return await self._comparer.compare(kind)
+            except (DatabaseError, RemoteError):
+                await self._clock.sleep(PAUSE_S * tries)
+        return await self._comparer.compare(kind)
 
     async def _pages(self, kinds: Sequence[str]) -> int:
         listed = [kind for kind in kinds if WIRES[kind].verify.through is None]

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from zoneinfo import ZoneInfo
 
 from zohosync.clock import SystemClock
 from zohosync.core.governor import Limits
@@ -120,6 +122,9 @@ WORK = Work(
 )
 
 
+NIGHT_AFTER_S = 5_400.0
+
+
 def settings_for(
     folder: Path,
     mapping: Mapping[str, str],
@@ -128,9 +133,13 @@ def settings_for(
     time_zone: str,
     limits: Limits,
     work: Work = WORK,
+    night: str | None = None,
     **credentials: Any,
 ) -> Settings:
-    """A project in that folder, with those mappings, for that pretend Zoho."""
+    """A project in that folder, with those mappings, for that pretend Zoho.
+
+    At `night` (a time of its day) it sweeps, and compares with Zoho; without, it does neither soon.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     kinds = {}
     for kind, text in mapping.items():
@@ -155,4 +164,12 @@ def settings_for(
         kinds=kinds,
         watches=(),
         origins=(),
+        sweep_at=night or "02:30",
+        sweep_compare="nightly" if night else "never",
     )
+
+
+def night_of(began: datetime, time_zone: str) -> str:
+    """The hour of the sweep: early on, so that a short run has its night, too."""
+    night = began + timedelta(seconds=NIGHT_AFTER_S)
+    return f"{night.astimezone(ZoneInfo(time_zone)):%H:%M}"

@@ -59,6 +59,8 @@ def _word(world: World, row: Any) -> Word | None:
     """What an honest operator would say: of a write in doubt, what Zoho's own books show."""
     if row["intent_operation"] is not None:
         return Word.ABSENT if _never_landed(world, row) else None
+    if row["rivals"] and not row["zoho_id"]:  # made by hand by somebody else: they are not ours
+        return Word.NEW
     match row["error_code"]:
         case "re-used":
             return Word.NEW if world.chance.random() < 0.7 else Word.SAME

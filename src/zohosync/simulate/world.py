@@ -12,7 +12,7 @@ from zohosync.clock import Chance
 from zohosync.core.governor import PLANS, Limits
 from zohosync.events import AttemptEnded, Event, Noted
 from zohosync.sandbox import GrantCode, Sandbox, SandboxLimits
-from zohosync.simulate.arena import Arena, settings_for
+from zohosync.simulate.arena import Arena, night_of, settings_for
 from zohosync.simulate.company import MAPPING, Act, Company
 from zohosync.simulate.oracles import Violation
 from zohosync.simulate.process import Ground, Process
@@ -35,6 +35,7 @@ class World:
         self.clock = clock
         self.chance = _chance(seed, 1)
         self.zone = ZONES[seed % len(ZONES)]
+        self.night = night_of(clock.now(), self.zone)
         self.company = Company(_chance(seed, 2), self.zone)
         self.troubles = Troubles(profile, _chance(seed, 3))
         self.names = Counter[str]()
@@ -112,7 +113,7 @@ class World:
         folder = Path(self._temporary.name, str(self.started))
         settings = settings_for(
             folder, self.mapping, self.sandbox, time_zone=self.zone, limits=self.limits,
-            refresh_token=self.refresh_token,
+            night=self.night, refresh_token=self.refresh_token,
         )  # fmt: skip
         process = Process(
             self.ground, f"w{self.started}", settings, _chance(self._seed, 100 + self.started)

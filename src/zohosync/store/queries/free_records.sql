@@ -1,6 +1,6 @@
 -- Promise: a person says that none of what is in Zoho is these rows: they are made like any other.
 -- Locks: those records.
--- Index: records_pkey.
+-- Index: records_rivals.
 with freed as (
   update zohosync.records
      set rivals = '{}', excluded = excluded || rivals,
