@@ -88,11 +88,8 @@ def test_a_forecast_of_the_sample_book_before_anything_was_sent(
 ) -> None:
     dry = zohosync("plan", "--json").last
     again = zohosync("backfill", "--dry-run", "--json").last
-    for told in (
-        dry,
-        again,
-    ):  # the instant of asking; which rows a SELECT without an order has first
-        told["ends"], told["listing"]["records"] = None, sorted(told["listing"]["records"])
+    for each in (dry, again):  # the instant of asking; and which rows come first in no order
+        each["ends"], each["listing"]["records"] = None, sorted(each["listing"]["records"])
     assert dry == again
     told = zohosync("plan", "--forecast", "--per-day", "100", "--json")
     assert told.code == 0
