@@ -25,7 +25,7 @@ def test_what_is_filled_in_is_taken_and_blank_lines_say_nothing() -> None:
     said = judged(found, STATES)
     assert (faults, said.faults) == ([], [])
     assert dict(said.links) == {"customers": {"1": "z1"}}
-    assert dict(said.fresh) == {"customers": ["2"]}
+    assert dict(said.fresh) == {"customers": {"2": ("z7",)}}
 
 
 @pytest.mark.parametrize(

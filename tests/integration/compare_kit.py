@@ -116,6 +116,7 @@ def story(
     faults: Faults | None = None,
     mapping: Mapping[str, str] = MAPPING,
     live: bool = False,
+    schema: str = "",
 ) -> Sandbox:
     """Run a story in virtual time; returns the sandbox for a last look."""
 
@@ -126,7 +127,7 @@ def story(
         )
         database = await Database.open(url, now=clock.now)
         async with database.transaction() as transaction:
-            await transaction.execute_sql(SCHEMA)
+            await transaction.execute_sql(f"{SCHEMA};{schema}")
         settings = WorldSettings(pace=30.0).working(
             debounce_s=0.0, lease_s=120.0, heartbeat_s=30.0, poll_s=5.0
         )

@@ -10,7 +10,7 @@ from zohosync.store.comparisons import Comparisons, Reading
 from zohosync.store.database import Database
 
 BEFORE = (None, "pending", "retrying", "failed", "waiting", "skipped")
-LINK = {"zoho_id": "z1", "payload": {}, "accepted": {}, "proof": {}}
+LINK = {"zoho_id": "z1", "payload": {}, "hints": {}, "accepted": {}, "proof": {}}
 
 
 async def given(database: Database, before: str | None, *, version: int = 3) -> None:
@@ -102,7 +102,8 @@ async def test_a_person_says_that_nothing_there_is_it(database: Database) -> Non
     await given(database, "failed")
     store, _ = await begun(database)
     await store.hold("customers", [{"key": "1", "rivals": ["z1"], "reason": "one"}])
-    assert await store.free("customers", ["1", "2"]) == ["1"]
+    assert await store.free("customers", {"1": ["z0"]}) == [], "what was named is not what it is"
+    assert await store.free("customers", {"1": ["z1"], "2": None}) == ["1"]
     now = await record(database)
     assert (now["rivals"], now["status"]) == ([], "pending")
     assert now["due_at"] is not None

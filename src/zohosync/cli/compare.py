@@ -75,6 +75,9 @@ def compare(  # noqa: PLR0917 - options are not positional on a command line
             raise SettingsError("There is no such folder", place=str(file.absolute().parent))
     if into is not None:
         return asyncio.run(_settle(screen, settings, into))
+    from zohosync.engine.joined import needed
+
+    chosen = needed(chosen, tuple(settings.kinds))
     files = {"out": out, "csv": sheet, "html": page}
     return asyncio.run(_compare(screen, settings, chosen, link=link, files=files))
 
@@ -336,7 +339,7 @@ async def _settle(screen: Screen, settings: "Settings", file: Path) -> int:
         linked, fresh = {}, {}
         for kind in (name for name in settings.kinds if name in states):
             pairs = said.links.get(kind, {})
-            done = await comparer.link(kind, newest[kind]["comparison_id"], pairs)
+            done = await comparer.link(kind, newest[kind]["comparison_id"], pairs, by_hand=True)
             linked[kind] = len(done)
             left = sorted(pairs.keys() - set(done))
             if left:
@@ -345,7 +348,7 @@ async def _settle(screen: Screen, settings: "Settings", file: Path) -> int:
                     f"wrong or gone): {', '.join(left[:SHOWN])}",
                     style="yellow",
                 )
-            fresh[kind] = len(await store.free(kind, said.fresh.get(kind, [])))
+            fresh[kind] = len(await store.free(kind, said.fresh.get(kind, {})))
     for kind, count in linked.items():
         screen.line(f"{kind}: linked {count:,}, to be made {fresh[kind]:,}")
     screen.next_step("zohosync compare, to see what is left")
@@ -360,5 +363,5 @@ async def _state(store: "Comparisons", kind: str, comparison_id: int, lines: Seq
     rows = await store.verdicts_of(kind, comparison_id, [line.key for line in mine])
     owned = {zoho_id: key for key, zoho_id in (await store.linked(kind)).items()}
     links = {key: zoho_id for zoho_id, key in owned.items()}
-    seen = await store.seen_of(kind, [line.zoho_id for line in mine])
+    seen = await store.seen_of(kind, comparison_id, [line.zoho_id for line in mine])
     return State({key: links.get(key) for key in rows}, frozenset(seen), owned)

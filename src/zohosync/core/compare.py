@@ -21,6 +21,9 @@ from zohosync.core.records import Desired, Payload, canonical, same
 NAMED_MAX = 10
 """Candidates that a verdict names."""
 
+BLIND = "blind"
+"""Stands in a record whose list tells something by a name that is no one's, or several ones'."""
+
 Name = tuple[Any, ...]
 Names = tuple[bytes | None, ...]
 """One name by each group of fields, as a digest: a company has tens of thousands of them."""
@@ -44,7 +47,8 @@ class Here:
 
     `names` are by the kind's `match`, `likes` by its `resemble`; `found_only`: Zoho makes these, so
     what resembles is enough; `makes`: were it not there, it would be made. `linked` and `seed` are
-    Zoho ids, `excluded` those that a person said it is not.
+    Zoho ids, `excluded` those that a person said it is not. `parents` are records in Zoho that its
+    parents may be, which nobody has settled yet; `ended` says that its row asks for no live one.
     """
 
     key: str
@@ -56,6 +60,8 @@ class Here:
     found_only: bool = False
     makes: bool = True
     excluded: frozenset[str] = frozenset()
+    parents: tuple[str, ...] = ()
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,7 @@ class There:
     names: Names = ()
     likes: Names = ()
     agree: Name = ()
+    ended: bool = False
     weight: tuple[Any, ...] = ()
 
 
@@ -117,9 +124,10 @@ def here_of(
     linked: str | None,
     live: bool,
     excluded: frozenset[str] = frozenset(),
+    parents: tuple[str, ...] = (),
 ) -> Here:
     """A row with its parents' ids in `wanted`, as the sorting needs it; `live`: seeds count."""
-    fields = {**wanted, "total": desired.total}
+    fields = {**wanted, "total": desired.total, BLIND: True}
     return Here(
         desired.ref.key,
         tuple(digest_of(fields, group) for group in kind.match),
@@ -133,6 +141,8 @@ def here_of(
         and not desired.faults
         and desired.state not in kind.states.ended,
         excluded,
+        parents,
+        desired.state in kind.states.ended,
     )
 
 
@@ -145,6 +155,7 @@ def there_of(kind: Kind, zoho_id: str, fields: Payload) -> There:
         tuple(digest_of(fields, group) for group in kind.match),
         tuple(digest_of(fields, group) for group in kind.resemble),
         agreement_of(kind, fields),
+        kind.states.of(fields.get("status")) in kind.states.ended,
         (not money, str(fields.get("created_time") or "~"), zoho_id),
     )
 
@@ -194,6 +205,9 @@ def sort_out(kind: Kind, heres: Iterable[Here], theres: Iterable[There]) -> list
         _by_name(board, "likes", place, sure=False)
     for here in board.left():
         board.verdicts[here.key] = Verdict(Sort.ONLY_HERE, here.key)
+        if here.parents:
+            reason = "a parent may be in Zoho already: settle that one, then compare again"
+            board.doubt(here.key, here.parents, reason)
     _by_twins(board)
     held = {each for verdict in board.verdicts.values() for each in verdict.candidates}
     return [board.verdicts[key] for key in board.heres] + [
@@ -226,23 +240,30 @@ def _by_seeds(board: _Board) -> None:
             reason = f"{what} stands at {seeds[here.seed]} rows"
         elif here.seed in board.given:
             reason = f"{what} is linked to {board.given[here.seed]} already"
-        elif here.seed in here.excluded or not _borne_out(here, there):
+        elif here.seed in here.excluded or not borne_out(here, there):
             reason = f"{what} is somebody else in Zoho"
         else:
             board.give(here.key, here.seed, Sort.MATCHES, "the mapping's zoho_id")
             continue
-        board.doubt(here.key, [here.seed] if there and here.seed not in board.given else [], reason)
+        alike = [other.zoho_id for other in board.theres.values() if _shares(here, other)]
+        named = {*alike, here.seed} & board.theres.keys() - board.given.keys()
+        board.doubt(here.key, named, reason)
 
 
-def _borne_out(here: Here, there: There) -> bool:
+def _shares(here: Here, there: There) -> bool:
+    """Whether they have a name in common."""
     ours, theirs = (*here.names, *here.likes), (*there.names, *there.likes)
-    return _agree(here, there) and any(
-        one is not None and one == other for one, other in zip(ours, theirs, strict=True)
-    )
+    return any(one is not None and one == other for one, other in zip(ours, theirs, strict=True))
 
 
-def _agree(here: Here, there: There) -> bool:
-    return all(
+def borne_out(here: Here, there: There) -> bool:
+    """Whether a name says that they are one, and nothing contradicts it."""
+    return agree(here, there) and _shares(here, there)
+
+
+def agree(here: Here, there: There) -> bool:
+    """Whether nothing says that they are two."""
+    return here.ended == there.ended and all(
         one is None or other is None or one == other
         for one, other in zip(here.agree, there.agree, strict=True)
     )
@@ -268,8 +289,11 @@ def _by_name(board: _Board, names: str, place: int, *, sure: bool) -> None:
     for here, here_count, there_count, free in decided:
         there = board.theres[free[0]]
         alone = here_count == there_count == 1
-        if alone and not _agree(here, there):
+        unsure = None in here.agree[:1]  # whose it is here, nobody knows yet
+        if alone and not agree(here, there):
             board.doubt(here.key, free, _contradiction(board.kind, here, there, words))
+        elif alone and unsure:
+            board.doubt(here.key, free, f"the same {words}, but whose it is here is not settled")
         elif alone and (sure or here.found_only):
             board.give(here.key, there.zoho_id, Sort.MATCHES, f"by {words}")
         elif alone:
@@ -285,6 +309,8 @@ def _contradiction(kind: Kind, here: Here, there: There, words: str) -> str:
         for name, one, other in zip(kind.agree, here.agree, there.agree, strict=True)
         if None not in (one, other) and one != other
     ]
+    if here.ended != there.ended:
+        apart.append("only one of them has ended")
     return f"the same {words}, but {'; '.join(apart)}"
 
 
@@ -324,8 +350,9 @@ def twins(theres: Iterable[There]) -> list[tuple[str, ...]]:
 
 
 def _whole(there: There) -> Names | None:
-    whole = (*there.names[:1], *there.likes)
-    return whole if whole and None not in whole else None
+    if not there.names or there.names[0] is None:
+        return None
+    return (there.names[0], *(like for like in there.likes if like is not None))
 
 
 def keep_of(group: Sequence[There], linked: str | None) -> tuple[str, str]:

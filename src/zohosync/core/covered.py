@@ -28,6 +28,8 @@ class Covering:
     key: str
     linked: str | None
     shares: tuple[Share, ...]
+    parents: tuple[str, ...] = ()
+    excluded: frozenset[str] = frozenset()
 
 
 def covered_of(fields: Mapping[str, Any]) -> Decimal:
@@ -74,8 +76,13 @@ def _sorted(
     doubtful = [
         (share.of, each, covered[each] - ours.get(each, Decimal(0)))
         for share, each in known
-        if each is not None and covered[each] > ours.get(each, Decimal(0))
+        if each is not None
+        and each not in row.excluded
+        and covered[each] > ours.get(each, Decimal(0))
     ]
+    if not doubtful and row.parents:
+        reason = "what it pays may be in Zoho already: settle that one, then compare again"
+        return Verdict(Sort.AMBIGUOUS, row.key, None, row.parents, reason), None
     if not doubtful:
         return Verdict(Sort.ONLY_HERE, row.key), None
     of, zoho_id, amount = doubtful[0]

@@ -130,6 +130,7 @@ SUBSCRIPTIONS = Kind(
     marker_is_whole=True,
     identity=("reference_id", "customer_id"),
     match=(("reference_id",), ("customer_id", "plan.plan_code")),
+    resemble=(("customer_id", "blind"),),
     told_by=("plan.plan_code", "starts_at"),
     namesake=("customer_id", "plan.plan_code"),
     constants=MappingProxyType({"auto_collect": False}),

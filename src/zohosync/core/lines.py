@@ -38,18 +38,37 @@ def without_line_ids(kind: Kind, fields: Payload) -> Payload:
     return {**fields, kind.lines: bare}
 
 
-SEEN_LINES = "lines"
-"""The hint that keeps the lines of a record that we did not make, as Zoho has them."""
+KEPT = "kept"
+"""The hint of a record that was linked, not made: the fields of `always` as Zoho has them.
 
-_KEPT = ("name", "description", "product_id", "code", "price", "quantity", "tax_id", "tags")
+A PUT has to name them all. What did not change here is said again as it is there.
+"""
+
+KEPT_STATE = "kept_state"
+"""The hint of a record that was linked in another state than its row's: [there, here], as it was.
+
+It is not moved before its row says something else.
+"""
+
+_PARTS = (
+    "name", "description", "product_id", "code", "price", "quantity", "tax_id", "tags", "plan_code",
+)  # fmt: skip
 
 
-def seen_lines(kind: Kind, fields: Payload) -> list[Payload]:
-    """The lines of a record that was read, with what a PUT has to say so that they stay."""
-    lines = fields.get(kind.lines or "")
-    if not isinstance(lines, list) or not all(isinstance(line, Mapping) for line in lines):
-        return []
-    names = (kind.line_id, *_KEPT)
-    return [
-        {name: line[name] for name in names if line.get(name) not in (None, "")} for line in lines
-    ]
+def kept_of(kind: Kind, fields: Payload) -> Payload:
+    """The fields of `always` of a record that was read, with what a PUT has to say of each."""
+    return {name: _kept(kind, fields.get(name)) for name in kind.always}
+
+
+def _kept(kind: Kind, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_kept(kind, item) for item in value if isinstance(item, Mapping)]
+    if isinstance(value, Mapping):
+        names = (kind.line_id, *_PARTS)
+        return {name: value[name] for name in names if value.get(name) not in (None, "")}
+    return value
+
+
+def plain_kept(kept: Mapping[str, Any]) -> Payload:
+    """What of it may be said again without a new look: not what consists of parts."""
+    return {name: value for name, value in kept.items() if not isinstance(value, list | Mapping)}

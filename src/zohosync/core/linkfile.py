@@ -11,12 +11,16 @@ NEW = "new"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line that says something: `number` is its place in the file."""
+    """One line that says something: `number` is its place in the file.
+
+    `candidates` are what the file names, None where it has no such column.
+    """
 
     number: int
     kind: str
     key: str
     zoho_id: str
+    candidates: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,9 @@ class Said:
     """What the file says, by kind; nothing of it counts while there are `faults`."""
 
     links: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
-    fresh: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    fresh: dict[str, dict[str, tuple[str, ...] | None]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
     faults: list[str] = field(default_factory=list)
 
 
@@ -50,12 +56,19 @@ def lines_of(rows: Iterable[Sequence[str]]) -> tuple[list[Line], list[str]]:
             if lacking:
                 return [], [f"line {number}: there is no column {', '.join(lacking)}"]
             continue
-        cells = dict(zip(header, row, strict=False))
-        zoho_id = cells.get("zoho_id", "").strip()
+        cells = {name: _plain(cell) for name, cell in zip(header, row, strict=False)}
+        zoho_id = cells.get("zoho_id", "")
         if zoho_id:
-            kind, key = cells.get("kind", "").strip(), cells.get("key", "").strip()
-            lines.append(Line(number, kind, key, zoho_id))
+            named = cells.get("candidates")
+            candidates = None if named is None else tuple(named.split())
+            lines.append(Line(number, cells["kind"], cells["key"], zoho_id, candidates))
     return lines, [] if header else ["the file is empty"]
+
+
+def _plain(cell: str) -> str:
+    """A cell without the quote that keeps a spreadsheet from taking it for a formula."""
+    cell = cell.strip()
+    return cell[1:] if cell[:1] == "'" and cell[1:2] in ("=", "+", "-", "@") else cell
 
 
 def judged(lines: Sequence[Line], states: Mapping[str, State]) -> Said:
@@ -72,7 +85,7 @@ def judged(lines: Sequence[Line], states: Mapping[str, State]) -> Said:
         if fault is not None:
             said.faults.append(f"line {line.number}: {fault}")
         elif line.zoho_id == NEW:
-            said.fresh[line.kind].append(line.key)
+            said.fresh[line.kind][line.key] = line.candidates
         elif states[line.kind].rows[line.key] != line.zoho_id:  # else it says what is so already
             said.links[line.kind][line.key] = line.zoho_id
     return said

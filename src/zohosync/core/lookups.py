@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from zohosync.core.kind import Kind
 from zohosync.core.kinds import KINDS
-from zohosync.core.lines import SEEN_LINES, seen_lines, without_line_ids
+from zohosync.core.lines import KEPT, kept_of, without_line_ids
 from zohosync.core.mapping import marked
 from zohosync.core.plan import RAISED
 from zohosync.core.records import (
@@ -200,15 +200,20 @@ def _verified_change(step: Find, reply: Found, claim: Claim, scene: Scene) -> Se
         happened = state == step.state
         payload = None
     else:
+        kept = claim.hints.get(KEPT) or {}  # what was only said again tells nothing
+        expected = {
+            name: value for name, value in step.expected.items()
+            if name not in kept or not same(value, kept[name])
+        }  # fmt: skip
         totals = step.total is None or same(step.total, seen.get("total"))
         happened = totals and all(
-            name in seen and same(value, seen[name]) for name, value in step.expected.items()
+            name in seen and same(value, seen[name]) for name, value in expected.items()
         )
         # What a PUT of lines did is not told from its list: it is sent once more.
-        happened = happened and kind.lines not in step.expected
+        happened = happened and kind.lines not in expected
         # What was to change is from now on what Zoho shows of it, for it may have changed; what it
         # does not show (an invoice's terms, for one) nobody knows: that is sent once more.
-        sent = without_line_ids(kind, step.expected)
+        sent = without_line_ids(kind, expected)
         changed = differing(sent, known)
         payload = {**known, **(sent if happened else {n: seen.get(n, UNKNOWN) for n in changed})}
     if happened:
@@ -304,8 +309,8 @@ def _checked(step: Find, reply: Found, claim: Claim, _scene: Scene) -> Settlemen
         return Settlement(Status.RETRYING, "retrying", 60.0, problem=problem)
     if not reply.candidates:
         return replace(_missing(step, claim), checked=True)
-    lines = seen_lines(KINDS[claim.ref.kind], reply.candidates[0].fields)
-    hints = {SEEN_LINES: lines} if lines else {}
+    fields = reply.candidates[0].fields
+    hints = {KEPT: kept_of(KINDS[claim.ref.kind], fields)} if KEPT in claim.hints else {}
     return Settlement(
         Status.PENDING, "checked", 0.0, hints=hints, attempts=claim.attempts, checked=True
     )

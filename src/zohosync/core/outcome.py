@@ -11,7 +11,7 @@ known record after one look-up at that time, since sending it again is harmless.
 from dataclasses import replace
 
 from zohosync.core.kinds import KINDS
-from zohosync.core.lines import LINE_IDS, line_ids
+from zohosync.core.lines import KEPT, LINE_IDS, line_ids, plain_kept
 from zohosync.core.lookups import found
 from zohosync.core.plan import Policy
 from zohosync.core.records import (
@@ -243,6 +243,9 @@ def _accepted(step: Create | Update | Transition, reply: Accepted, claim: Claim)
     hints = {name: reply.fields[name] for name in kind.hints if reply.fields.get(name)}
     if ids := line_ids(kind, reply.fields):
         hints[LINE_IDS] = ids
+    if KEPT in claim.hints and isinstance(step, Update):
+        said = {name: step.fields[name] for name in kind.always if name in step.fields}
+        hints[KEPT] = plain_kept({**claim.hints[KEPT], **said})
     if isinstance(step, Transition):
         rest, soon = _rest(step.more), _soon(step.more)
         return Settlement(rest, step.operation, soon, remote_state=step.state, gone=step.gone)

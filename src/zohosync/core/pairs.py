@@ -6,11 +6,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from zohosync.core.compare import Sort, Verdict, name_of
+from zohosync.core.compare import BLIND, Sort, Verdict, name_of
 from zohosync.core.covered import Share
 from zohosync.core.kind import Kind
 from zohosync.core.kinds import KINDS
+from zohosync.core.lines import KEPT, KEPT_STATE, plain_kept
 from zohosync.core.mapping import identity_of
+from zohosync.core.plan import RAISED
 from zohosync.core.records import (
     Desired,
     Payload,
@@ -40,11 +42,15 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row with its parents' ids in `wanted`, and its record."""
+    """A row with its parents' ids in `wanted`, and its record.
+
+    `parents` are records in Zoho that its parents may be, which nobody has settled yet.
+    """
 
     desired: Desired
     wanted: Payload
     record: Known | None
+    parents: tuple[str, ...] = ()
 
 
 def differences(
@@ -124,34 +130,47 @@ def known_of(row: Row) -> Payload:
 def linked_row(row: Row, zoho_id: str, there: Payload, now: datetime) -> dict[str, Any]:
     """What a record keeps when its row is linked to a record in Zoho that was seen as `there`."""
     kind, record = KINDS[row.desired.ref.kind], row.record
-    baseline = _without_unknown_ids(row)
+    baseline = _bare(row)
     apart = differences(kind, known_of(row), None, there)
     equal = [name for name in compared(kind, known_of(row), there) if name not in apart]
+    state, here = row.desired.state, kind.states.of(there.get("status"))
+    kept = {name: there[name] for name in kind.always if name in there}
+    hints: dict[str, Any] = {KEPT: plain_kept(kept)}
+    if state is not None and state != here:
+        hints[KEPT_STATE] = [here, state]
+    if kind.raises and row.desired.raised_by == "zoho":
+        hints[RAISED] = True
     return {
         "key": row.desired.ref.key,
         "zoho_id": zoho_id,
-        "version": record.version if record else 1,
+        "version": record.version
+        if record
+        else 0,  # who is first to mark it is not taken for known
         "payload": baseline,
         "fingerprint": fingerprint(baseline),
-        "remote_state": kind.states.of(there.get("status")),
+        "remote_state": here,
         "identity": identity_of(row.desired),
         "asked": asked_of(row.desired),
+        "hints": hints,
         "accepted": {name: pair[1] for name, pair in apart.items()},
         "proof": dict.fromkeys(equal, now.isoformat()),
     }
 
 
-def _without_unknown_ids(row: Row) -> Payload:
-    """The payload; a list whose parents are not all known in Zoho (taxes, items) is without ids."""
-    bare = {str(slot.path[0]) for slot in row.desired.slots
-            if len(slot.path) > 1 and not at(row.wanted, slot.path)}  # fmt: skip
-    return {**row.wanted, **{top: row.desired.payload[top] for top in bare}}
+def _bare(row: Row) -> Payload:
+    """The payload, its lists without their parents' ids (taxes, items): they were never ours."""
+    tops = {str(slot.path[0]) for slot in row.desired.slots if len(slot.path) > 1}
+    lists = {top for top in tops if isinstance(row.desired.payload.get(top), list)}
+    return {**row.wanted, **{top: row.desired.payload[top] for top in lists}}
 
 
 def row_verdict(kind: Kind, row: Row, verdict: Verdict, there: Payload | None) -> dict[str, Any]:
     """A row's verdict as the columns that it is kept in; `there` as Zoho's list shows it."""
     told = plain(verdict)
     told["label"] = label(kind, {**row.wanted, "total": row.desired.total})
+    told["linked"] = told["linked"] or bool(row.record and row.record.zoho_id and told["zoho_id"])
+    if not row.desired.eligible and not told["linked"]:
+        told.update(sure=False, reason=f"{told['reason'] or told['sort']}; its row is not eligible")
     if row.desired.faults and not told["linked"]:
         told.update(sure=False, reason=f"its row is wrong: {row.desired.faults[0].message}")
     if there is not None:
@@ -238,7 +257,11 @@ def named(
     """A listed record, with the ids of what its list tells by name."""
     for path, (other, told) in by_name.items():
         zoho_id = ids.get(other, {}).get(name_of(fields, (told,)))
-        if zoho_id is not None and name_of(fields, (path,)) is None:
+        if name_of(fields, (path,)) is not None:
+            continue
+        if zoho_id is None:
+            fields[BLIND] = True
+        else:
             place(fields, tuple(path.split(".")), zoho_id)
     return fields
 

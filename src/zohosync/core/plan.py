@@ -3,11 +3,12 @@
 import copy
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from zohosync.core.kind import Kind
 from zohosync.core.kinds import ALL_FIELDS, KINDS
-from zohosync.core.lines import SEEN_LINES, with_line_ids
+from zohosync.core.lines import KEPT, KEPT_STATE, with_line_ids
 from zohosync.core.mapping import identity_of, somebody_else
 from zohosync.core.records import (
     Claim,
@@ -97,7 +98,7 @@ def plan(
         return _appear(desired, wanted, claim, parents, policy)
     if desired.raised_by == "zoho":
         return Nothing()
-    return _converge(desired, wanted, claim, bare)
+    return _converge(desired, wanted, claim)
 
 
 def resolve(desired: Desired, parents: Mapping[Ref, ParentView]) -> Payload:
@@ -124,15 +125,19 @@ def _verify(kind: Kind, claim: Claim) -> Find:
 def _bare(desired: Desired, claim: Claim) -> Payload:
     """Lists that are as they were when the record was linked, before their parents' ids were known.
 
-    They need none: a PUT says again what Zoho has.
+    They need none: a PUT says again what Zoho has. Nor does a parent whose id was not known then.
     """
     known = claim.payload if claim.zoho_id and claim.payload else {}
     tops = {str(slot.path[0]) for slot in desired.slots if len(slot.path) > 1}
-    return {
+    bare = {
         top: known[top]
         for top in tops
         if isinstance(known.get(top), list) and same(desired.payload.get(top), known[top])
     }
+    if KEPT in claim.hints:
+        ids = {str(slot.path[0]) for slot in desired.slots if len(slot.path) == 1}
+        bare |= {name: None for name in ids if name in known and known[name] is None}
+    return bare
 
 
 def _leave(kind: Kind, desired: Desired | None, claim: Claim, policy: Policy) -> Step:
@@ -169,7 +174,7 @@ def _blocked(
         return None
     found_only = desired.raised_by == "zoho" or kind.link_only
     for slot in desired.slots:
-        if len(slot.path) > 1 and (found_only or slot.path[0] in bare):
+        if (slot.path and slot.path[0] in bare) or (found_only and len(slot.path) > 1):
             continue
         wait = _waits_on(slot, parents.get(slot.parent), linked=claim.zoho_id is not None)
         if wait is not None:
@@ -213,11 +218,13 @@ def _appear(
     return Create(without_nothing(wanted), wanted, desired.total, more, named)
 
 
-def _converge(desired: Desired, wanted: Payload, claim: Claim, bare: Collection[str]) -> Step:
+def _converge(desired: Desired, wanted: Payload, claim: Claim) -> Step:
     kind = KINDS[claim.ref.kind]
     assert claim.zoho_id is not None
     here = claim.remote_state or kind.states.initial
     there = desired.state or kind.states.initial
+    if claim.hints.get(KEPT_STATE) == [here, there]:
+        there = here  # as it was when it was linked
     move = kind.states.next_move(here, there) if here != there else None
     changes = differing(wanted, claim.payload)
     if here != there and move is None:
@@ -236,19 +243,34 @@ def _converge(desired: Desired, wanted: Payload, claim: Claim, bare: Collection[
                     BY_HAND,
                 )
             )
-        always = {name: wanted[name] for name in kind.always if wanted.get(name) is not None}
-        fields = {**always, **{name: _emptied(kind, name, changes[name]) for name in changes}}
-        if kind.lines and kind.lines in bare:
-            if not claim.hints.get(SEEN_LINES):
-                return Find(Purpose.CHECK, claim.payload or {}, zoho_id=claim.zoho_id)
-            fields[kind.lines] = claim.hints[SEEN_LINES]
-        elif kind.lines in fields:
-            fields[kind.lines] = with_line_ids(kind, fields[kind.lines], claim.hints)
-        return Update(claim.zoho_id, fields, wanted, desired.total, more=move is not None)
+        return _update(wanted, changes, desired.total, claim, more=move is not None)
     if move is not None:
         operation, state = move
         return Transition(claim.zoho_id, operation, state, more=state != there)
     return Nothing()
+
+
+def _update(
+    wanted: Payload, changes: Payload, total: Decimal | None, claim: Claim, *, more: bool
+) -> Step:
+    """The PUT of what changed, with what every PUT has to name.
+
+    Of a record that was linked, that is said as Zoho has it; where nobody knows, it is read first.
+    """
+    kind, kept = KINDS[claim.ref.kind], claim.hints.get(KEPT)
+    assert claim.zoho_id is not None
+    always = {name: wanted[name] for name in kind.always if wanted.get(name) is not None}
+    if kept is not None:
+        same_here = [name for name in kind.always if name not in changes]
+        if any(name not in kept for name in same_here):
+            return Find(Purpose.CHECK, claim.payload or {}, zoho_id=claim.zoho_id)
+        if kind.lines in same_here and wanted.get(kind.lines or "") and not kept[kind.lines or ""]:
+            return Fail(_invalid("its lines in Zoho could not be read", kind.lines))
+        always |= {name: kept[name] for name in same_here if kept[name] is not None}
+    fields = {**always, **{name: _emptied(kind, name, changes[name]) for name in changes}}
+    if kind.lines in fields and (kept is None or kind.lines in changes):
+        fields[kind.lines] = with_line_ids(kind, fields[kind.lines], claim.hints)
+    return Update(claim.zoho_id, fields, wanted, total, more=more)
 
 
 def _emptied(kind: Kind, name: str, value: Any) -> Any:

@@ -14,10 +14,10 @@ from typing import Any
 
 from zohosync.core.kind import Kind
 from zohosync.core.kinds import KINDS
-from zohosync.core.lines import LINE_IDS, line_ids, without_line_ids
+from zohosync.core.lines import KEPT, LINE_IDS, kept_of, line_ids, plain_kept, without_line_ids
 from zohosync.core.lookups import UNKNOWN, ours
 from zohosync.core.mapping import identity_of, somebody_else
-from zohosync.core.plan import BY_HAND, REUSED, Policy
+from zohosync.core.plan import BY_HAND, RAISED, REUSED, Policy
 from zohosync.core.records import Candidate, Claim, Desired, Payload, Ref, Status, differing, same
 from zohosync.core.renames import RENAMED, Namesake
 from zohosync.core.settlement import TAKEN, Scene
@@ -309,6 +309,9 @@ def _link(standing: Standing, sight: Sight) -> Verdict | Refusal:
     hints = {name: found.fields[name] for name in kind.hints if found.fields.get(name)}
     if ids := line_ids(kind, found.fields):
         hints[LINE_IDS] = ids
+    if claim.intent is None:  # somebody else made it: what we did not change is said as it is there
+        hints[KEPT] = plain_kept(kept_of(kind, found.fields))
+    hints |= {RAISED: True} if kind.raises and desired.raised_by == "zoho" else {}
     return _kept(
         Word.LINK, standing, sight,
         zoho_id=found.zoho_id,

@@ -19,7 +19,8 @@ from zohosync.core.compare import (
     Here,
     There,
     Verdict,
-    here_of,
+    agree,
+    borne_out,
     lacks,
     name_of,
     shifted,
@@ -33,11 +34,12 @@ from zohosync.core.pairs import Row, held, label, linked_row, named, plain, row_
 from zohosync.core.records import (
     UPKEEP,
     Candidate,
+    Payload,
     Ref,
     canonical,
 )
 from zohosync.core.replies import Found, Unavailable, Unreachable
-from zohosync.engine.joined import joined, rows_of
+from zohosync.engine.joined import here_in, joined, rows_of
 from zohosync.errors import LeaseLostError, MappingError, RemoteError
 from zohosync.store.comparisons import BATCH, Comparisons, Reading
 from zohosync.store.source import Source
@@ -47,6 +49,8 @@ from zohosync.zoho.wire import WIRES
 
 PASSES_MAX = 2
 TRIES, PAUSE_S = 4, 5.0
+LATELY_S = 3_600.0
+
 CLOSED_MAX_S = 90.0
 """How long a closing is waited for; a longer one is told, and the reading goes on another time."""
 
@@ -149,6 +153,7 @@ class Comparer:
             if not isinstance(reply, Found):
                 raise self._broken(reading, said(reply) if reply else "there was no page")
             if not whole:
+                await self._store.drop(reading)
                 raise self._broken(reading, "Zoho does not say whether it is whole")
             return
 
@@ -205,7 +210,7 @@ class Comparer:
             async for rows in parts:
                 for row in rows:
                     keys[row.desired.ref.key] += 1
-                    found.append(_here(row, live=self._live))
+                    found.append(here_in(row, live=self._live))
                 self._tell(kind, "sorted", len(found))
         twice = [key for key, count in keys.items() if count > 1]
         if twice:
@@ -228,12 +233,13 @@ class Comparer:
         async with aclosing(rows_of(self._source, self._store, kind.name)) as parts:
             async for rows in parts:
                 pairs = [(row, by_key.pop(row.desired.ref.key, None)) for row in rows]
-                told = await self._told(kind, [(row, each) for row, each in pairs if each])
+                told = await self._told(reading, [(row, each) for row, each in pairs if each])
                 counts.update(each["sort"] for each in told)
                 await self._save(reading, told)
         rest = [plain(each, "its row is not in the mapping any more") for each in by_key.values()]
         rest += [plain(each) for each in verdicts if each.key is None]
-        names = await self._store.seen_of(kind.name, [row["zoho_id"] for row in rest])
+        ids = [row["zoho_id"] for row in rest]
+        names = await self._store.seen_of(kind.name, reading.comparison_id, ids)
         for row in rest:
             row["label"] = row["label"] or label(kind, names.get(row["zoho_id"], {}))
         counts.update(row["sort"] for row in rest)
@@ -267,10 +273,13 @@ class Comparer:
         ]
         await self._store.prove(reading.kind, proofs)
 
-    async def _told(self, kind: Kind, pairs: list[tuple[Row, Verdict]]) -> list[dict[str, Any]]:
+    async def _told(
+        self, reading: Reading, pairs: list[tuple[Row, Verdict]]
+    ) -> list[dict[str, Any]]:
+        kind = KINDS[reading.kind]
         names = await self._names(kind)
         ids = [verdict.zoho_id for _, verdict in pairs if verdict.zoho_id]
-        seen = await self._store.seen_of(kind.name, ids)
+        seen = await self._store.seen_of(kind.name, reading.comparison_id, ids)
         found = []
         for row, verdict in pairs:
             there = seen.get(verdict.zoho_id or "")
@@ -283,19 +292,21 @@ class Comparer:
         """A kind without a list, by what the list of its outer kind says."""
         kind, through = KINDS[reading.kind], WIRES[reading.kind].verify.through
         assert through is not None
+        outer = await self._read_lately(reading, through.kind)
         rows: list[tuple[Covering, str]] = []
         async with aclosing(rows_of(self._source, self._store, kind.name)) as parts:
             async for batch in parts:
                 for row in batch:
                     linked = row.record.zoho_id if row.record else None
                     taken = shares(row.wanted, through.at, through.share, row.desired)
-                    covering = Covering(row.desired.ref.key, linked, taken)
+                    excluded = row.record.excluded if row.record else frozenset[str]()
+                    covering = Covering(row.desired.ref.key, linked, taken, row.parents, excluded)
                     rows.append((covering, label(kind, row.wanted)))
                 self._tell(kind.name, "sorted", len(rows))
         ids = {share.zoho_id for row, _ in rows for share in row.shares if share.zoho_id}
         covered: dict[str, Decimal] = {}
         for part in _parts(sorted(ids), BATCH):
-            seen = await self._store.seen_of(through.kind, part)
+            seen = await self._store.seen_of(through.kind, outer, part)
             covered |= {each: covered_of(fields) for each, fields in seen.items()}
         await self._store.clear(reading)
         counts: Counter[str] = Counter()
@@ -310,16 +321,51 @@ class Comparer:
         await self._store.finish(reading, counts)
         return Outcome(kind.name, reading.comparison_id, dict(counts), 0, 0, 0)
 
-    async def link(self, kind: str, comparison_id: int, pairs: Mapping[str, str]) -> list[str]:
+    def _still(
+        self,
+        row: Row,
+        pairs: Mapping[str, str],
+        seen: Mapping[str, Payload],
+        names: Mapping[str, Mapping[Any, str]],
+        *,
+        by_hand: bool,
+    ) -> bool:
+        """Whether a row and what was seen are one still, as far as names tell."""
+        kind, zoho_id = KINDS[row.desired.ref.kind], pairs[row.desired.ref.key]
+        if WIRES[kind.name].verify.through is not None:
+            return by_hand
+        if zoho_id not in seen:
+            return False
+        there = there_of(kind, zoho_id, named(seen[zoho_id], WIRES[kind.name].by_name, names))
+        here = here_in(row, live=self._live)
+        return agree(here, there) if by_hand else borne_out(here, there)
+
+    async def _read_lately(self, reading: Reading, kind: str) -> int:
+        """The comparison of a kind that another one needs, not older than an hour."""
+        newest = (await self._store.newest()).get(kind)
+        age = reading.started_at - newest["finished_at"] if newest else None
+        if newest is None or age is None or age.total_seconds() > LATELY_S:
+            await self._store.drop(reading)
+            raise RemoteError(
+                f"{reading.kind} are compared by what Zoho holds of {kind}: not read lately",
+                next_step=f"zohosync compare {kind} {reading.kind}",
+            )
+        return int(newest["comparison_id"])
+
+    async def link(
+        self, kind: str, comparison_id: int, pairs: Mapping[str, str], *, by_hand: bool = False
+    ) -> list[str]:
         """Link these rows (key → Zoho id) with their present payload as the baseline.
 
-        Returns the keys that are linked now. A row that is wrong or gone by now is not.
+        Returns the keys that are linked now. A row that is wrong, gone, or somebody else by now is
+        not; `by_hand` a person's word stands where no name bears it out.
         """
+        names = await self._names(KINDS[kind])
         done: list[str] = []
         for part in _parts(sorted(pairs), BATCH // 2):
             records = await self._store.links_of(kind, part)  # before the rows are read
             wanted = await self._source.desired(Ref(kind, key) for key in part)
-            there = await self._store.seen_of(kind, [pairs[key] for key in part])
+            there = await self._store.seen_of(kind, comparison_id, [pairs[key] for key in part])
             sound = [each for each in wanted.values() if each and not each.faults]
             whole = await joined(self._store, kind, sound)
             rows = [
@@ -330,16 +376,11 @@ class Comparer:
                     self._clock.now(),
                 )
                 for row in whole
+                if self._still(row, pairs, there, names, by_hand=by_hand)
             ]
             done += await self._store.link(kind, comparison_id, rows)
             self._tell(kind, "linked", len(done))
         return done
-
-
-def _here(row: Row, *, live: bool) -> Here:
-    kind, known = KINDS[row.desired.ref.kind], row.record
-    linked, excluded = (known.zoho_id, known.excluded) if known else (None, frozenset[str]())
-    return here_of(kind, row.desired, row.wanted, linked=linked, live=live, excluded=excluded)
 
 
 def _parts(items: list[Any], size: int) -> list[list[Any]]:

@@ -1,9 +1,11 @@
 """Rows of a mapping joined with their parents' ids and their records; and a month of them."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
+from zohosync.core.compare import Here, here_of
 from zohosync.core.kind import Kind
+from zohosync.core.kinds import KINDS
 from zohosync.core.month import Entry, entry_of, only_there
 from zohosync.core.pairs import Row
 from zohosync.core.plan import resolve
@@ -27,8 +29,17 @@ async def joined(store: Comparisons, kind: str, wanted: list[Desired]) -> list[R
     records = await store.links_of(kind, [each.ref.key for each in wanted])
     refs = {slot.parent for each in wanted for slot in each.slots}
     ids = await store.ids_of(refs)
+    open_ = await store.rivals_of(ref for ref in refs if ref not in ids)
     views = {ref: ParentView(ref, ids.get(ref)) for ref in refs}
-    return [Row(each, resolve(each, views), records.get(each.ref.key)) for each in wanted]
+    return [
+        Row(
+            each,
+            resolve(each, views),
+            records.get(each.ref.key),
+            tuple(dict.fromkeys(r for slot in each.slots for r in open_.get(slot.parent, ()))),
+        )
+        for each in wanted
+    ]
 
 
 async def month_entries(
@@ -63,3 +74,23 @@ async def month_entries(
             yield found
     left = (fields for zoho_id, fields in there.items() if zoho_id not in paired)
     yield [entry for fields in left if (entry := only_there(kind, fields, month, currency))]
+
+
+def needed(kinds: Sequence[str], mapped: Sequence[str]) -> tuple[str, ...]:
+    """These kinds with those that are read for their sake, parents before children."""
+    more = set(kinds)
+    for kind in kinds:
+        through = WIRES[kind].verify.through
+        more |= {through.kind} if through else set()
+        more |= {other for other, _ in WIRES[kind].by_name.values()}
+    return tuple(kind for kind in mapped if kind in more)
+
+
+def here_in(row: Row, *, live: bool) -> Here:
+    """A row as the sorting needs it; `live`: the mapping's own ids count."""
+    kind, known = KINDS[row.desired.ref.kind], row.record
+    linked, excluded = (known.zoho_id, known.excluded) if known else (None, frozenset[str]())
+    return here_of(
+        kind, row.desired, row.wanted, linked=linked, live=live, excluded=excluded,
+        parents=row.parents,
+    )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 from zohosync.core.compare import Sort
 from zohosync.core.pairs import Known
 from zohosync.core.records import Candidate, Payload, Ref
+from zohosync.errors import LeaseLostError
 from zohosync.store.connection import exact_json
 from zohosync.store.database import Database, Row
 
@@ -62,16 +63,25 @@ class Comparisons:
         values = {**self._page(reading, page), "zoho_ids": list(zoho_ids)}
         return [row["zoho_id"] for row in await self._database.fetch("seen_again", **values)]
 
+    async def hold_on(self, reading: Reading) -> None:
+        """See that the reading is still ours. Raises LeaseLostError."""
+        ours = await self._database.execute(
+            "touch_comparison", comparison_id=reading.comparison_id, who=self._who, busy_s=BUSY_S
+        )
+        if not ours:
+            raise LeaseLostError(f"somebody else has taken over the comparison of {reading.kind}")
+
     async def save_page(
         self, reading: Reading, page: int, rows: Sequence[Candidate], *, torn: bool
     ) -> None:
-        """Keep a page; the reading stands at it from now on."""
+        """Keep a page; the reading stands at it from now on. Raises LeaseLostError."""
+        await self.hold_on(reading)
         told = [
             {"zoho_id": row.zoho_id, "place": place, "fields": row.fields}
             for place, row in enumerate({row.zoho_id: row for row in rows}.values())
         ]
         await self._database.execute(
-            "save_page", **self._page(reading, page), torn=torn, busy_s=BUSY_S,
+            "save_page", **self._page(reading, page), torn=torn, busy_s=BUSY_S, who=self._who,
             rows=exact_json(told),
         )  # fmt: skip
         reading.page, reading.torn, reading.calls = page, reading.torn or torn, reading.calls + 1
@@ -98,13 +108,19 @@ class Comparisons:
                 after = rows[-1]["zoho_id"]
                 yield [Candidate(row["zoho_id"], row["fields"]) for row in rows]
 
-    async def seen_of(self, kind: str, zoho_ids: Iterable[str]) -> dict[str, Payload]:
-        """What was last seen in Zoho of these ids."""
+    async def seen_of(
+        self, kind: str, comparison_id: int, zoho_ids: Iterable[str]
+    ) -> dict[str, Payload]:
+        """What a reading saw in Zoho of these ids."""
         named = sorted(set(zoho_ids))
         if not named:
             return {}
         rows = await self._database.fetch(
-            "seen_ids", org_id=self._org_id, kind=kind, zoho_ids=named
+            "seen_ids",
+            org_id=self._org_id,
+            kind=kind,
+            zoho_ids=named,
+            comparison_id=comparison_id,
         )
         return {row["zoho_id"]: row["fields"] for row in rows}
 
@@ -143,7 +159,8 @@ class Comparisons:
         await self._database.execute("clear_compared", comparison_id=reading.comparison_id)
 
     async def save(self, reading: Reading, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Keep verdicts: dicts of the columns of `compared`."""
+        """Keep verdicts: dicts of the columns of `compared`. Raises LeaseLostError."""
+        await self.hold_on(reading)
         await self._in_batches("save_compared", rows, kind=reading.kind, of=reading.comparison_id)
 
     async def prove(self, kind: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -155,7 +172,11 @@ class Comparisons:
         await self._in_batches("hold_records", rows, kind=kind)
 
     async def finish(self, reading: Reading, counts: Mapping[str, int]) -> None:
-        """The comparison stands; what is held for nothing any more is let go."""
+        """The comparison stands; what is held for nothing any more is let go.
+
+        Raises LeaseLostError.
+        """
+        await self.hold_on(reading)
         who = {"comparison_id": reading.comparison_id}
         await self._database.batch(
             ("release_held", {**who, "org_id": self._org_id, "kind": reading.kind}),
@@ -225,12 +246,27 @@ class Comparisons:
         )  # fmt: skip
         return {row["key"]: row for row in rows}
 
-    async def free(self, kind: str, keys: Sequence[str]) -> list[str]:
-        """Nothing in Zoho is these rows, a person says; returns the keys that were held."""
-        rows = await self._database.fetch(
-            "free_records", org_id=self._org_id, kind=kind, keys=list(keys)
+    async def free(self, kind: str, rows: Mapping[str, Sequence[str] | None]) -> list[str]:
+        """Nothing in Zoho that was named is these rows (key → what was named), a person says.
+
+        Returns the keys that were held and are free now.
+        """
+        said = [{"key": key, "candidates": named} for key, named in rows.items()]
+        found = await self._database.fetch(
+            "free_records", org_id=self._org_id, kind=kind, rows=exact_json(said)
         )
-        return [row["key"] for row in rows]
+        return [row["key"] for row in found]
+
+    async def rivals_of(self, refs: Iterable[Ref]) -> dict[Ref, tuple[str, ...]]:
+        """What these records may be in Zoho, of those that are not settled."""
+        named = sorted(set(refs))
+        if not named:
+            return {}
+        rows = await self._database.fetch(
+            "rivals_of", org_id=self._org_id, kinds=[ref.kind for ref in named],
+            keys=[ref.key for ref in named],
+        )  # fmt: skip
+        return {Ref(row["kind"], row["key"]): tuple(row["rivals"]) for row in rows}
 
     def _page(self, reading: Reading, page: int) -> dict[str, Any]:
         return {

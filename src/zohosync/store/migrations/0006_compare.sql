@@ -28,7 +28,7 @@ create table zohosync.seen (
   page          integer not null,
   place         integer not null,              -- within its page
   fields        jsonb not null,
-  primary key (org_id, kind, zoho_id)
+  primary key (org_id, kind, comparison_id, zoho_id)
 );
 create index seen_page on zohosync.seen (comparison_id, pass, page, place);
 

@@ -8,7 +8,9 @@ with turn as materialized (
   select c.comparison_id, c.busy_by, c.busy_until, c.page
     from turn t
     join zohosync.comparisons c on c.org_id = t.org_id and c.kind = %(kind)s
-   where c.finished_at is null and c.started_at > zohosync.current_time() - interval '1 hour'
+   where c.finished_at is null
+     and (c.started_at > zohosync.current_time() - interval '1 hour'
+          or c.busy_until > zohosync.current_time())
    order by c.comparison_id desc limit 1
 ), taken as (
   update zohosync.comparisons c

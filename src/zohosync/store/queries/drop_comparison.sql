@@ -1,4 +1,8 @@
--- Promise: a reading that came to nothing is gone; what it saw stays until the next one.
--- Locks: the reading.
--- Index: comparisons_pkey.
-delete from zohosync.comparisons where comparison_id = %(comparison_id)s and finished_at is null
+-- Promise: a reading that came to nothing is gone, with what it saw.
+-- Locks: the reading, its rows.
+-- Index: comparisons_pkey (and all that was seen).
+with dropped as (
+  delete from zohosync.comparisons where comparison_id = %(comparison_id)s and finished_at is null
+  returning comparison_id
+)
+delete from zohosync.seen s using dropped d where s.comparison_id = d.comparison_id

@@ -3,8 +3,8 @@
 -- Locks: those records.
 -- Index: comparisons_newest, compared_pkey.
 with apart as materialized (
-  select c.compared_id, c.key, c.zoho_id, c.differences, c.remote_state
-    from zohosync.compared c
+  select c.compared_id, c.key, c.zoho_id, c.differences, c.remote_state, m.finished_at as seen_at
+    from zohosync.compared c join zohosync.comparisons m using (comparison_id)
    where c.comparison_id = (
            select n.comparison_id from zohosync.comparisons n
             where n.org_id = %(org_id)s and n.kind = %(kind)s and n.finished_at is not null
@@ -18,7 +18,10 @@ with apart as materialized (
             where r.payload ? d.field)) - array(
            select split_part(d.field, '.', 1) from jsonb_object_keys(a.differences) as d (field)
             where d.field like '%%.%%'),
-         remote_state = coalesce(a.remote_state, r.remote_state), accepted = '{}'
+         remote_state = case when coalesce(r.settled_at, '-infinity') <= a.seen_at
+                             then coalesce(a.remote_state, r.remote_state) else r.remote_state end,
+         accepted = '{}',
+         hints = r.hints - 'kept_state'
     from apart a
    where r.org_id = %(org_id)s and r.kind = %(kind)s and r.key = a.key and r.zoho_id = a.zoho_id
      and r.lease_until is null and r.intent_id is null

@@ -1,0 +1,115 @@
+"""What a comparison does not know is in doubt: nothing is made for it, nothing of it is sent."""
+
+from typing import Any
+
+from integration.compare_kit import MAPPING, Scene, person, story, writes
+
+PLAN = {"plan_code": "fibre", "name": "Fibre", "recurring_price": 100, "interval": 1}
+
+
+def service(scene: Scene, customer: str, **more: Any) -> str:
+    """A subscription that somebody made in Zoho, with its product and plan if need be."""
+    if not scene.sandbox.ledger.records("plans"):
+        product = scene.sandbox.by_hand("POST", "products", {"name": "Access"})["product"]
+        more_of = {"interval_unit": "months", "product_id": product["product_id"]}
+        scene.sandbox.by_hand("POST", "plans", {**PLAN, **more_of})
+    plan = {"plan_code": "fibre", "quantity": more.pop("quantity", 1)}
+    body = {"customer_id": customer, "plan": plan, "starts_at": "2099-01-01", **more}
+    made = scene.sandbox.by_hand("POST", "subscriptions", body)["subscription"]
+    return str(made["subscription_id"])
+
+
+async def touch(scene: Scene, kind: str, key: str = "1") -> None:
+    await scene.sql(f"select zohosync.mark('{kind}', '{key}', 10)")
+    await scene.work()
+
+
+def test_a_child_of_what_is_in_doubt_is_in_doubt_too(database_url: str) -> None:
+    async def tell(scene: Scene) -> None:
+        first = person(scene.sandbox, "Ada", "ada@example.com")
+        person(scene.sandbox, "Ada B", "ada@example.com")
+        mine = service(scene, first)
+        await scene.sql(
+            "insert into people values ('1', 'Ada', 'ada@example.com')",
+            "insert into services values (1, '1')",
+        )
+        await scene.compare("products", "plans", "customers", "subscriptions", link=True)
+        assert (await scene.sorts("subscriptions"))["1"] == ("ambiguous", None)
+        newest = (await scene.store.newest())["customers"]["comparison_id"]
+        assert await scene.comparer.link("customers", newest, {"1": first}, by_hand=True) == ["1"]
+        await touch(scene, "subscriptions")
+        assert writes(scene.sandbox) == [], "its customer is settled, and it is not yet"
+        await scene.compare("products", "plans", "customers", "subscriptions", link=True)
+        assert (await scene.sorts("subscriptions"))["1"] == ("linked", mine)
+
+    story(database_url, tell)
+
+
+def test_what_has_ended_on_one_side_only_is_not_taken_for_one(database_url: str) -> None:
+    async def tell(scene: Scene) -> None:
+        ada = person(scene.sandbox, "Ada", "ada@example.com")
+        ended = service(scene, ada)
+        scene.sandbox.by_hand("POST", f"subscriptions/{ended}/cancel")
+        await scene.sql(
+            "insert into people values ('1', 'Ada', 'ada@example.com')",
+            "insert into services values (1, '1')",
+        )
+        await scene.compare("products", "plans", "customers", "subscriptions", link=True)
+        assert (await scene.sorts("subscriptions"))["1"] == ("ambiguous", None)
+        await touch(scene, "subscriptions")
+        assert writes(scene.sandbox) == []
+
+    story(database_url, tell)
+
+
+def test_an_edit_of_a_linked_subscription_says_again_what_zoho_has(database_url: str) -> None:
+    async def tell(scene: Scene) -> None:
+        ada = person(scene.sandbox, "Ada", "ada@example.com")
+        mine = service(scene, ada, quantity=3, auto_collect=True)
+        await scene.sql(
+            "insert into people values ('1', 'Ada', 'ada@example.com')",
+            "insert into services values (1, '1')",
+        )
+        await scene.compare("products", "plans", "customers", "subscriptions", link=True)
+        assert (await scene.sorts("subscriptions"))["1"] == ("linked", mine)
+        await touch(scene, "subscriptions")
+        assert writes(scene.sandbox) == [], "a mark without a change sends nothing"
+        await scene.sql("update terms set days = 7")
+        await touch(scene, "subscriptions")
+        assert writes(scene.sandbox) == ["PUT /subscriptions/{subscription_id}"]
+        (row,) = scene.sandbox.ledger.records("subscriptions")
+        assert (row["plan"]["quantity"], row["auto_collect"]) == (3, True)
+        assert row["payment_terms"] == 7
+
+    terms = MAPPING["subscriptions"].replace(
+        " from services s", ", t.days as payment_terms from services s, terms t"
+    )
+    schema = "create table terms (days int); insert into terms values (null)"
+    story(database_url, tell, mapping={**MAPPING, "subscriptions": terms}, schema=schema)
+
+
+def test_a_wrong_id_of_the_mapping_does_not_hide_who_it_is(database_url: str) -> None:
+    async def tell(scene: Scene) -> None:
+        ada = person(scene.sandbox, "Ada", "ada@example.com")
+        await scene.sql("insert into people values ('1', 'Ada', 'ada@example.com', '999')")
+        await scene.compare("customers", link=True)
+        assert (await scene.sorts("customers"))["1"] == ("ambiguous", None)
+        (held,) = await scene.rows("select rivals from zohosync.records")
+        assert held["rivals"] == [ada]
+        await scene.sql("update people set phone = null")  # the advice: correct or clear it
+        await touch(scene, "customers")
+        assert writes(scene.sandbox) == []
+
+    seeded = "select p.id as key, p.name as display_name, p.email, p.phone as zoho_id from people p"
+    story(database_url, tell, mapping={"customers": seeded}, live=True)
+
+
+def test_a_row_that_became_somebody_else_since_is_not_linked(database_url: str) -> None:
+    async def tell(scene: Scene) -> None:
+        person(scene.sandbox, "Ada", "ada@example.com")
+        await scene.sql("insert into people values ('1', 'Ada', 'ada@example.com')")
+        found = await scene.compare("customers")
+        await scene.sql("update people set email = 'bob@example.com', name = 'Bob'")
+        assert await scene.link("customers", found["customers"].comparison_id) == []
+
+    story(database_url, tell)
