@@ -3,9 +3,12 @@
 import asyncio
 import re
 import socket
+from contextlib import suppress
+from typing import Any
 
 import psycopg
 import pytest
+from psycopg import waiting
 
 from conftest import Cluster
 from zohosync.errors import (
@@ -22,6 +25,33 @@ SECRET = "hunter2"
 
 async def numbers(database: Database) -> list[int]:
     return [row["number"] for row in await database.fetch("all_kept")]
+
+
+async def test_a_cancellation_that_the_wait_swallows_is_heard_all_the_same(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = waiting.wait_async
+    pooled = await Database.open(database_url)
+
+    async def swallowing(*arguments: Any, **limits: Any) -> Any:
+        done = await original(*arguments, **limits)
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        with suppress(asyncio.CancelledError):  # as wait_for does when both happen at once
+            await asyncio.Event().wait()
+        return done
+
+    async def ask() -> None:
+        monkeypatch.setattr(waiting, "wait_async", swallowing)
+        async with pooled.transaction() as transaction:
+            await transaction.fetch_sql("select 1 as one")
+
+    async with asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(ask())
+    assert asking.cancelled()
+    monkeypatch.undo()
+    await pooled.close()
 
 
 async def test_connections_that_died_while_idle_are_replaced_unseen(

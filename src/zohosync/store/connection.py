@@ -31,8 +31,7 @@ Row = dict[str, Any]
 Connection = psycopg.AsyncConnection[Row]
 
 LET_GO_S = 2.0
-"""How long, in real seconds, a cancelled statement may still take until its connection is closed:
-half to tell the server, half for its answer. (psycopg itself waits 10 s.)"""
+"""Real seconds that a cancelled statement may still take: half to tell the server, half to hear."""
 
 POSTGRES_MIN = 15
 GUARDS = {"lock_timeout": "2s", "idle_in_transaction_session_timeout": "2s"}  # D3
@@ -75,8 +74,13 @@ class _Link(psycopg.AsyncConnection[Row]):
         self, gen: PQGen[RV], interval: float = 0.1, **limits: Any
     ) -> RV:
         """Wait for the server, as psycopg does; cancelled, for LET_GO_S more at the most."""
+        task = asyncio.current_task()
+        asked = task.cancelling() if task else 0
         try:
-            return await waiting.wait_async(gen, self.pgconn.socket, interval=interval, **limits)
+            done = await waiting.wait_async(gen, self.pgconn.socket, interval=interval, **limits)
+            if task and task.cancelling() > asked:  # before Python 3.12 wait_for may swallow it
+                raise asyncio.CancelledError
+            return done
         except asyncio.CancelledError:
             if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 await self._let_go(gen)
@@ -125,11 +129,9 @@ class Turn(Protocol):
 
     async def acquire(self) -> object:
         """Wait for it."""
-        ...
 
     def release(self) -> None:
         """Give it back."""
-        ...
 
 
 def read_address(url: str) -> Address:
@@ -163,8 +165,7 @@ async def connect(address: Address) -> tuple[Connection, bool]:
 
     A pooler makes up the process id that it gives to a client, so the two differ. Behind one,
     nothing may stay in the session; on a direct connection the time limits are set once.
-    Statements are prepared on a direct one only, a pooler forbids it: that more than halves what an
-    admission costs (docs/benchmarks.md).
+    Statements are prepared on a direct one only: a pooler forbids it.
     Raises DatabaseUnavailableError, DatabaseLoginError, DatabaseError (too old).
     """
 
@@ -201,11 +202,10 @@ async def settled(
             limits = "; ".join(f"set {name} = '{value}'" for name, value in SESSION.items())
             await link.execute(limits.encode())
             link.prepare_threshold = PREPARE_AFTER
-    except psycopg.Error as error:
+    except BaseException as error:
         await link.close()
-        raise connect_failure(error, address) from error
-    except BaseException:
-        await link.close()
+        if isinstance(error, psycopg.Error):
+            raise connect_failure(error, address) from error
         raise
     return link, direct
 
