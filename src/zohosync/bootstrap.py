@@ -42,6 +42,7 @@ from zohosync.store.writeback import WriteBack
 from zohosync.wiring import (
     besides_of,
     credentials_of,
+    jobs_of,
     policy_of,
     secret_of,
     sweeper_of,
@@ -337,13 +338,9 @@ def _service(
 ) -> Service:
     settings, database, org_id = project.settings, project.database, project.org_id
     presence = Presence(
-        database,
-        worker=project.worker,
-        org_id=org_id,
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        version=version("zohosync"),
-    )
+        database, worker=project.worker, org_id=org_id, host=socket.gethostname(),
+        pid=os.getpid(), version=version("zohosync"),
+    )  # fmt: skip
     worker = Worker(
         records=project.records,
         source=project.source,
@@ -368,7 +365,8 @@ def _service(
         tell=tell,
         wake=worker.wake,
         sweep=sweeper.run,
-        besides=besides_of(settings, project.database, project.org_id, clock=clock, tell=tell),
+        besides=besides_of(settings, database, org_id, clock=clock, tell=tell),
+        jobs=jobs_of(settings, database, org_id, clock=clock, tell=tell),
         pace=pace,
     )
     return Service(gate, worker, keeper, presence, project.records, clock)

@@ -38,51 +38,23 @@ from zohosync.core.options import (
     word_of,
     zone,
 )
+from zohosync.core.sections import OPTIONS as SECTIONS
+from zohosync.core.sections import (
+    AlertSettings,
+    Caches,
+    Organization,
+    Targets,
+    Upkeep,
+    WatchSettings,
+    Work,
+    Zoho,
+)
 from zohosync.errors import SettingsError
 
 FILE = "zohosync.toml"
 SECRETS_FILE = ".zohosync/secrets.toml"
 DATA_CENTERS = ("us", "eu", "in", "au", "jp", "ca", "cn", "sa", "uk")
 CUSTOM, UNLIMITED = "custom", "unlimited"
-
-
-@dataclass(frozen=True, slots=True)
-class Organization:
-    """The Zoho organisation that the project keeps in step."""
-
-    id: str | None
-    data_center: str
-    mode: str
-    time_zone: str
-    currency: str | None
-    marker_field: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Zoho:
-    """How Zoho is reached; addresses are None where the data centre's own hold."""
-
-    client_id: str | None
-    client_secret: Secret
-    refresh_token: Secret
-    secret_key: Secret
-    api_url: str | None
-    accounts_url: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """How a worker works; times in seconds."""
-
-    slots: int
-    lease_s: float
-    heartbeat_s: float
-    poll_s: float
-    debounce_s: float
-    send_within_s: float
-    time_limit_s: float
-    max_retries: int
-    retry_base_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +78,6 @@ class KindSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class WatchSettings:
-    """A `[[watch]]`: a table whose changes mark records of a kind."""
-
-    table: str
-    kind: str
-    key: str | None = None
-    keys: str | None = None
-    priority: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Settings:
     """All of a project's settings in force."""
 
@@ -134,6 +95,10 @@ class Settings:
     brake: Brake = field(default_factory=Brake)
     sweep_at: str = "02:30"
     sweep_compare: str = "never"
+    upkeep: Upkeep = field(default_factory=Upkeep)
+    caches: Caches = field(default_factory=Caches)
+    alerts: AlertSettings = field(default_factory=AlertSettings)
+    targets: Targets = field(default_factory=Targets)
 
     @property
     def mode(self) -> str:
@@ -156,6 +121,7 @@ _ENTRIES = (
     Option("limits.plan", choice(*PLANS, CUSTOM), "standard"),
     *LIMITS,
     *BRAKE,
+    *SECTIONS,
     Option("worker.slots", number(1, 200, whole=True), 10),
     Option("worker.lease_s", number(2, 600, whole=False), 6.0),
     Option("worker.heartbeat_s", number(0.1, 300, whole=False), 2.0),
@@ -244,6 +210,10 @@ def _load(project: Path, document: Document, flags: Mapping[str, Any]) -> Settin
         brake=Brake(**_section(values, "brake")),
         sweep_at=values["sweep.at"],
         sweep_compare=values["sweep.compare"],
+        upkeep=Upkeep(**_section(values, "upkeep")),
+        caches=Caches(**_section(values, "cache")),
+        alerts=AlertSettings(**_section(values, "alerts")),
+        targets=Targets(**_section(values, "targets")),
     )
 
 
@@ -254,7 +224,7 @@ def _secrets(file: Path) -> Document | None:
         what, step = "The file with the secrets can be read by others", f"chmod 600 {file}"
         raise SettingsError(what, place=str(file), next_step=step)
     document = Document(SECRETS_FILE, _read(file))
-    document.refuse_unknown(("zoho", "database"), list(_IN_SECRETS))
+    document.refuse_unknown(("zoho", "database", "alerts"), list(_IN_SECRETS))
     return document
 
 

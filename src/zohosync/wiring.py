@@ -10,6 +10,7 @@ from zohosync.core.kinds import KINDS
 from zohosync.core.options import Secret
 from zohosync.core.plan import Policy
 from zohosync.engine.comparing import Comparer
+from zohosync.engine.keeper import Job
 from zohosync.engine.sentinel import Sentinel
 from zohosync.engine.sweep import Sweeper, SweepSettings
 from zohosync.engine.worker import WorkerSettings
@@ -151,6 +152,14 @@ def sweeper_of(
         pace=pace,
         afterwards=sentinel.look if sentinel else None,
     )
+
+
+def jobs_of(
+    settings: Settings, database: Database, org_id: str, *, clock: Clock, tell: Listener
+) -> tuple[Job, ...]:
+    """The upkeep that the leading worker does for all."""
+    del settings, database, org_id, clock, tell
+    return ()
 
 
 USAGE_EVERY_S = 10.0

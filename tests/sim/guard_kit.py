@@ -16,9 +16,9 @@ import pytest
 from sim.crash_kit import ZONE, Statements
 from zohosync.clock import Chance
 from zohosync.core.governor import PLANS, Limits
+from zohosync.core.sections import Work
 from zohosync.events import Event, Noted
 from zohosync.sandbox import Fault, Faults, Sandbox, SandboxLimits
-from zohosync.settings import Work
 from zohosync.simulate import process as processes
 from zohosync.simulate.arena import WORK, Arena, settings_for
 from zohosync.simulate.company import MAPPING

@@ -18,12 +18,13 @@ from zohosync.core.figures import span_words
 from zohosync.core.kinds import KINDS, MAPPED
 from zohosync.core.options import Secret
 from zohosync.core.records import Ref
+from zohosync.core.sections import Zoho
 from zohosync.demo.furnish import fill, needed_of, stock, taxes_of
 from zohosync.engine.passes import mark_all
 from zohosync.errors import SettingsError
 from zohosync.events import AttemptEnded, Event, Noted
 from zohosync.sandbox import Sandbox, SandboxLimits
-from zohosync.settings import Place, Settings, Zoho
+from zohosync.settings import Place, Settings
 from zohosync.store.connection import Address, Connection
 from zohosync.store.copies import (
     copied_mapping,

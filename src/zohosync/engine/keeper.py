@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from zohosync.clock import Clock
@@ -20,6 +21,18 @@ BEAT_S = 10.0
 """How often a worker says that it is alive."""
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Upkeep that one process does for all: every so often, what was missed once and not n times.
+
+    `run` returns what there is to tell of it, None for nothing.
+    """
+
+    name: str
+    every_s: float
+    run: Callable[[], Awaitable[str | None]]
+
+
 class Keeper:
     """The upkeep of one process."""
 
@@ -34,6 +47,7 @@ class Keeper:
         wake: Callable[[], None],
         besides: Callable[[], Awaitable[None]],
         sweep: Callable[[], Coroutine[Any, Any, None]] | None = None,
+        jobs: Sequence[Job] = (),
         pace: float = 1.0,
     ) -> None:
         """`wake` is told when there is work again; `besides` is done in each round, too.
@@ -49,6 +63,7 @@ class Keeper:
         self._wake = wake
         self._besides = besides
         self._sweep = sweep
+        self._jobs = tuple(jobs)
         self._pace = pace
         self._probing: asyncio.Task[None] | None = None
 

@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 from zohosync.clock import SystemClock
 from zohosync.core.governor import Limits
 from zohosync.core.options import Secret
+from zohosync.core.sections import Organization, Work, Zoho
 from zohosync.sandbox import Sandbox
-from zohosync.settings import KindSettings, Organization, Place, Settings, Work, Zoho
+from zohosync.settings import KindSettings, Place, Settings
 from zohosync.simulate.company import SCHEMA, WATCHES
 from zohosync.store.capture import install_watches
 from zohosync.store.database import Database

@@ -12,12 +12,13 @@ from zohosync.clock import Chance, Clock, SystemClock
 from zohosync.core.brake import Brake
 from zohosync.core.governor import PLANS, Limits
 from zohosync.core.options import Secret
+from zohosync.core.sections import Organization, Work, Zoho
 from zohosync.engine.gate import Gate
 from zohosync.engine.service import Service
 from zohosync.engine.worker import Worker
 from zohosync.events import Event, Listener
 from zohosync.sandbox import Sandbox
-from zohosync.settings import KindSettings, Organization, Place, Settings, Work, Zoho
+from zohosync.settings import KindSettings, Place, Settings
 from zohosync.store.database import Database
 from zohosync.store.journal import Journal
 from zohosync.store.records import Records
