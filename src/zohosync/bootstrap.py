@@ -38,6 +38,7 @@ from zohosync.store.records import Records
 from zohosync.store.source import Source, described
 from zohosync.store.sweeps import Sweeps
 from zohosync.store.tokens import TokenCache
+from zohosync.store.upkeep import Upkeep
 from zohosync.store.writeback import WriteBack
 from zohosync.wiring import (
     besides_of,
@@ -367,6 +368,7 @@ def _service(
         sweep=sweeper.run,
         besides=besides_of(settings, database, org_id, clock=clock, tell=tell),
         jobs=jobs_of(settings, database, org_id, clock=clock, tell=tell),
+        upkeep=Upkeep(database, org_id, project.worker),
         pace=pace,
     )
     return Service(gate, worker, keeper, presence, project.records, clock)

@@ -10,7 +10,7 @@ from zohosync.core.kinds import KINDS
 from zohosync.core.options import Secret
 from zohosync.core.plan import Policy
 from zohosync.engine.comparing import Comparer
-from zohosync.engine.keeper import Job
+from zohosync.engine.keeper import Job, prune
 from zohosync.engine.sentinel import Sentinel
 from zohosync.engine.sweep import Sweeper, SweepSettings
 from zohosync.engine.worker import WorkerSettings
@@ -24,13 +24,14 @@ from zohosync.store.database import Database
 from zohosync.store.organizations import change_limits
 from zohosync.store.source import Source
 from zohosync.store.sweeps import Sweeps
+from zohosync.store.upkeep import PRUNES, Upkeep
 from zohosync.store.usage import Usage
 from zohosync.store.writeback import WriteBackColumns
 from zohosync.zoho import tokens as oauth
 from zohosync.zoho.client import Remote
 
 PRUNE_EVERY_S = 600.0
-"""How often calls and attempts that are too old are looked for, once there are none left."""
+"""How often what is too old is looked for."""
 
 
 def credentials_of(settings: Settings) -> oauth.Credentials:
@@ -157,9 +158,19 @@ def sweeper_of(
 def jobs_of(
     settings: Settings, database: Database, org_id: str, *, clock: Clock, tell: Listener
 ) -> tuple[Job, ...]:
-    """The upkeep that the leading worker does for all."""
-    del settings, database, org_id, clock, tell
-    return ()
+    """The upkeep that the leading worker does for all: a line for each."""
+    del tell
+    upkeep = Upkeep(database, org_id, "upkeep")
+    days = keep_days_of(settings)
+    return (
+        Job("retention", PRUNE_EVERY_S, lambda: prune(upkeep, days, clock)),
+    )  # fmt: skip
+
+
+def keep_days_of(settings: Settings) -> dict[str, int]:
+    """How many days each sort of rows is kept, by the names of PRUNES."""
+    said = {name: getattr(settings.retention, f"{name}_days") for name in PRUNES}
+    return {name: days or settings.database.keep_days for name, days in said.items()}
 
 
 USAGE_EVERY_S = 10.0
@@ -169,22 +180,19 @@ USAGE_EVERY_S = 10.0
 def besides_of(
     settings: Settings, database: Database, org_id: str, *, clock: Clock, tell: Listener
 ) -> Callable[[], Awaitable[None]]:
-    """What the keeper does besides: changed limits, a day that runs short, old evidence."""
+    """What the keeper does besides: changed limits, a day that runs short."""
     follow = _limits_follow(settings, database, org_id, tell)
     usage = Usage(database, org_id)
     due_at_s = clock.monotonic()
-    prune_at_s = due_at_s
 
     async def look() -> None:
-        nonlocal due_at_s, prune_at_s
+        nonlocal due_at_s
         await follow()
         if clock.monotonic() >= due_at_s:
             due_at_s = clock.monotonic() + USAGE_EVERY_S
             warned = await usage.note()
             if warned is not None:
                 tell(Noted(warned.words, logging.WARNING))
-        if clock.monotonic() >= prune_at_s and not await usage.prune(settings.database.keep_days):
-            prune_at_s = clock.monotonic() + PRUNE_EVERY_S  # else the next round goes on
 
     return look
 
