@@ -116,6 +116,7 @@ def worker_settings_of(settings: Settings, installation: str) -> WorkerSettings:
         poll_s=settings.worker.poll_s,
         policy=policy_of(settings, installation),
         marker_field=settings.organization.marker_field,
+        redact=settings.retention.redact,
     )
 
 

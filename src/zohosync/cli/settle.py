@@ -153,7 +153,7 @@ async def _bench(settings: "Settings", word: "Word") -> "AsyncIterator[Bench]":
 
     def bench(project: Any, read: Any = None) -> Bench:
         return Bench(
-            Settling(project.database, project.org_id),
+            Settling(project.database, project.org_id, settings.retention.redact),
             project.records,
             project.source,
             policy_of(settings, project.installation),
