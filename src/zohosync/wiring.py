@@ -24,7 +24,7 @@ from zohosync.store.database import Database
 from zohosync.store.organizations import change_limits
 from zohosync.store.source import Source
 from zohosync.store.sweeps import Sweeps
-from zohosync.store.upkeep import PRUNES, Upkeep
+from zohosync.store.upkeep import PRUNES, Forgetting, Upkeep
 from zohosync.store.usage import Usage
 from zohosync.store.writeback import WriteBackColumns
 from zohosync.zoho import tokens as oauth
@@ -32,6 +32,10 @@ from zohosync.zoho.client import Remote
 
 PRUNE_EVERY_S = 600.0
 """How often what is too old is looked for."""
+
+
+FORGET_EVERY_S = 600.0
+"""How often records are looked for whose forgetting had to wait."""
 
 
 def credentials_of(settings: Settings) -> oauth.Credentials:
@@ -165,6 +169,7 @@ def jobs_of(
     days = keep_days_of(settings)
     return (
         Job("retention", PRUNE_EVERY_S, lambda: prune(upkeep, days, clock)),
+        Job("forgetting", FORGET_EVERY_S, Forgetting(database, org_id).finish),
     )  # fmt: skip
 
 

@@ -113,7 +113,7 @@ COMMON: dict[str, Any] = {
     "rows": '[{"key": "4004", "zoho_id": "z4004", "place": 1, "fields": {}, "rivals": ["z1"],'
     ' "proof": {}, "sort": "linked", "payload": {}, "accepted": {}, "version": 2}]',
     "jobs": ["retention", "metrics"], "job": "retention", "runs": 0, "took_ms": 9, "told": None,
-    "done": True, "log_message": None, "closed_intent": None,
+    "done": True, "log_message": None, "tells": True, "act": "forget", "closed_intent": None,
     "asked": "1:x", "mappings": '{"customers": "2"}', "places": [0, 1], "at": "02:30",
     "cause": "endings", "count": 20, "over": True, "night": True, "alive_s": 30,
     "linked": "z4004", "intent_id": None, "rivals": [], "rivals_seen": [], "excluded": [],
@@ -139,6 +139,7 @@ WAYS: dict[str, list[dict[str, Any]]] = {
     "prune_seen": [{"keep_days": 0, **LATER}],
     "prune_compared": [{"keep_days": 0, **LATER}],
     "prune_usage": [LATER],
+    "forget_record": [{"hints": ["raised"]}],
 }
 # Tables of a handful of rows: their index is there and fits, though a scan may be as cheap.
 SMALL = (

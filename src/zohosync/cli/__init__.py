@@ -56,7 +56,7 @@ VERBS = (
     ("run", work.run), ("run", work.backfill), ("run", steer.retry), ("run", steer.pause),
     ("run", steer.resume), ("run", settle.settle),
     ("see", see.status), ("see", see.why), ("see", see.logs), ("see", usage.report),
-    ("keep", see.settings), ("keep", keep.upkeep),
+    ("keep", see.settings), ("keep", keep.upkeep), ("keep", keep.forget),
 )  # fmt: skip
 for _, _verb in VERBS:
     app.command(epilog=EXITS)(_verb)

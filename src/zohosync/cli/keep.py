@@ -1,4 +1,4 @@
-"""The verbs that keep house: upkeep (the leader's jobs, by hand or by cron)."""
+"""The verbs that keep house: upkeep (the leader's jobs, by hand or by cron), forget."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -13,15 +13,20 @@ from zohosync.cli.screen import (
     AsJson,
     ProjectDir,
     Screen,
+    agreed,
     instant,
+    kinds_of,
     settings_of,
 )
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from zohosync.bootstrap import Project
+    from zohosync.core.records import Ref
     from zohosync.engine.keeper import Ran
     from zohosync.settings import Settings
+    from zohosync.store.upkeep import Forgotten
 
 
 def upkeep(
@@ -172,3 +177,120 @@ def _say(
         screen.line("Nobody leads: no worker runs, or the last one has just gone.")
     else:
         screen.line(f"{leader['worker']} leads since {instant(leader['since'])} UTC")
+
+
+def forget(
+    kind: Annotated[str, typer.Argument(metavar="KIND", show_default=False)],
+    key: Annotated[str, typer.Argument(metavar="KEY", show_default=False)],
+    project: ProjectDir = HERE,
+    *,
+    why: Annotated[str, typer.Option(help="The reason, for the audit.")] = "by hand",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: AsJson = False,
+) -> int:
+    """Remove from our tables all that tells of a record whose row is gone, for good.
+
+    What it is in Zoho stays there, and is remembered by a hash of the key, so that nothing is
+    ever made twice. Spends no call.
+    """
+    from zohosync.core.kinds import MAPPED
+
+    kinds_of([kind], MAPPED)
+    return asyncio.run(_forget(Screen(json), settings_of(project), (kind, key), (why, yes)))
+
+
+async def _forget(
+    screen: Screen, settings: "Settings", named: tuple[str, str], how: tuple[str, bool]
+) -> int:
+    from zohosync.bootstrap import open_project
+    from zohosync.clock import Chance
+    from zohosync.core.records import Ref
+    from zohosync.errors import LeaseLostError, SettingsError
+    from zohosync.store.upkeep import Forgetting
+
+    ref, (why, yes) = Ref(*named), how
+    told = {"kind": ref.kind, "key": ref.key}
+    async with open_project(settings, chance=Chance()) as project:
+        forgetting = Forgetting(project.database, project.org_id)
+        since = await forgetting.since(ref)
+        if not await forgetting.known(ref):
+            if since is None:
+                raise SettingsError(
+                    f"Nothing here tells of {ref}", place="zohosync.records",
+                    next_step="see that kind and key are those of the mapping",
+                )  # fmt: skip
+            screen.line(f"{ref} is forgotten since {instant(since)} UTC.")
+            screen.next_step("zohosync status")
+            screen.result({"forgotten": True, "since": since, "pending": False, **told})
+            return OK
+        await _refuse(project, settings, ref)
+        _say_what_goes(screen, ref)
+        if not yes and not agreed(screen, "zohosync forget"):
+            screen.line("Nothing was changed.")
+            screen.result({"forgotten": False, **told})
+            return FAILED
+        try:
+            done = await forgetting.forget(ref, why)
+        except LeaseLostError as error:  # for the caller it is one more reason to refuse
+            raise SettingsError(error.what, next_step=error.next_step) from None
+    screen.line(f"Forgotten, written to zohosync.audit as {done.audit_id}: {_counted(done)}")
+    if done.pending:
+        screen.line(
+            "A write of it is still in doubt: what that carried stays until it is settled, and "
+            "goes by itself then."
+        )
+        screen.next_step("zohosync settle, if it does not settle by itself within the hour")
+    elif done.zoho_id:
+        screen.line(f"In Zoho it is still {done.zoho_id}: nothing was changed there.")
+        screen.next_step(f"delete or anonymise {done.zoho_id} in Zoho by hand, if that is asked")
+    else:
+        screen.next_step("zohosync status")
+    screen.result(
+        {
+            "forgotten": not done.pending, "pending": done.pending, "zoho_id": done.zoho_id,
+            "remembered": done.remembered, "alias": done.alias, "removed": done.counts,
+            "audit": done.audit_id, **told,
+        }
+    )  # fmt: skip
+    return OK
+
+
+async def _refuse(project: "Project", settings: "Settings", ref: "Ref") -> None:
+    """Raise SettingsError where the record may not be forgotten now."""
+    from zohosync.core.privacy import forbids
+    from zohosync.errors import SettingsError
+    from zohosync.store.settling import Settling
+    from zohosync.wiring import policy_of
+
+    rows = await project.source.desired([ref])
+    if ref not in rows:
+        raise SettingsError(
+            f"Whether the row of {ref} is gone cannot be told: its table is locked just now",
+            next_step="say it again in a minute",
+        )
+    standing = await Settling(project.database, project.org_id).standing(ref)
+    refusal = forbids(
+        ref, standing.claim if standing else None, policy_of(settings, project.installation),
+        row=rows[ref] is not None,
+    )  # fmt: skip
+    if refusal is not None:
+        raise SettingsError(refusal.what, place=str(ref), next_step=refusal.next_step)
+
+
+def _say_what_goes(screen: Screen, ref: "Ref") -> None:
+    from zohosync.core.privacy import children_of
+
+    screen.line(
+        f"All that our tables tell of {ref} goes, for good: what was accepted, sent and answered, "
+        "what comparisons saw, messages. A hash of the key and the Zoho id stay."
+    )
+    if children := children_of(ref.kind):
+        screen.line(f"Its {', '.join(children)} are records of their own, and stay as they are.")
+    screen.line("Zoho, your own tables, your logs elsewhere and your backups are not touched.")
+
+
+def _counted(done: "Forgotten") -> str:
+    names = {"logs": "attempts", "calls": "calls", "compared": "rows of comparisons",
+             "acts": "acts in the audit"}  # fmt: skip
+    parts = [f"{done.counts[name]:,} {what}" for name, what in names.items() if done.counts[name]]
+    return ", ".join(parts) + " tell of nobody now" if parts else "nothing told of it"

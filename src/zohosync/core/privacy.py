@@ -4,7 +4,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zohosync.core.records import Claim, Payload
+from zohosync.core.kinds import KINDS
+from zohosync.core.plan import RAISED, Policy, plan
+from zohosync.core.records import Claim, Payload, Ref
 from zohosync.core.replies import (
     Accepted,
     Closed,
@@ -17,6 +19,7 @@ from zohosync.core.replies import (
     Unreachable,
     Unusable,
 )
+from zohosync.core.settling import Refusal
 from zohosync.core.steps import Create, Step, Transition, Update
 
 REDACTED = "[redacted]"
@@ -157,3 +160,44 @@ def _response(reply: Reply, request: Payload) -> Payload:
             return {"message": message}
         case Closed(reason=reason):
             return {"closed": reason}
+
+
+def forbids(ref: Ref, claim: Claim | None, policy: Policy, *, row: bool) -> Refusal | None:
+    """Why a record may not be forgotten now, or None; `row`: it is there in the user's table. Pure.
+
+    What its kind still wants done in Zoho because its row is gone is done first: nobody would
+    know of it afterwards.
+    """
+    if row:
+        return Refusal(
+            f"The row of {ref} is in your table: its next change would bring it all back",
+            "take the row out first (or what it tells of the person), then say it again",
+        )
+    if claim is None:
+        return None
+    step = plan(None, claim, {}, policy)
+    if isinstance(step, Transition):
+        return Refusal(
+            f"{ref} is still to be ended in Zoho ({step.operation}), since its row is gone",
+            "let a worker do that (`zohosync run --until-idle`), then say it again",
+        )
+    return None
+
+
+def hints_kept(kind: str) -> tuple[str, ...]:
+    """The hints of a record that outlive its being forgotten: ids, and who raised it."""
+    return (*KINDS[kind].hints, RAISED)
+
+
+def tells_of_itself(kind: str) -> bool:
+    """Whether its rows have a number or a name of their own, by which one is known again."""
+    return bool(KINDS[kind].unique)
+
+
+def children_of(kind: str) -> tuple[str, ...]:
+    """The kinds whose rows name a parent of this kind."""
+    return tuple(
+        name
+        for name, other in KINDS.items()
+        if not other.internal and any(each.kind == kind for each in other.references)
+    )

@@ -130,8 +130,10 @@ class Worker:
         if claim.identity is None or kind.internal or not tells(kind, claim.identity):
             return []
         akin = await self._records.namesakes(claim.ref, claim.identity)
-        rows = await self._source.desired(akin) if akin else {}
-        unread = [replace(akin[ref], busy=True) for ref in akin if ref not in rows]
+        named = [ref for ref in akin if not akin[ref].forgotten]  # of the others no key is known
+        rows = await self._source.desired(named) if named else {}
+        unread = [replace(akin[ref], busy=True) for ref in named if ref not in rows]
+        rows |= dict.fromkeys(akin.keys() - set(named))
         who = claim.identity
         return [*unread, *(akin[ref] for ref, row in rows.items() if vanished(akin[ref], who, row))]
 

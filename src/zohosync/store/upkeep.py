@@ -1,4 +1,4 @@
-"""Upkeep in the database: who leads, which job ran when, and what is too old to be kept."""
+"""Upkeep in the database: who leads, which job ran when, what is pruned and what is forgotten."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,11 +7,17 @@ from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from zohosync.core.privacy import hints_kept, tells_of_itself
+from zohosync.core.records import Ref
 from zohosync.core.upkeep import Runs
+from zohosync.errors import LeaseLostError
 from zohosync.store.database import Database, Row
 
 PRUNED_AT_ONCE = 2_000
 """Rows that one statement of retention looks at: some milliseconds' work."""
+
+AT_ONCE = 200
+"""Records that one run forgets; the next run goes on."""
 
 PRUNES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -107,6 +113,93 @@ class Upkeep:
             query, keep_days=keep_days, limit=PRUNED_AT_ONCE, after=after
         )
         return Pruned(row["gone"], row["last"], row["more"]) if row else Pruned(0, after, False)
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What went: `pending`: a write is in doubt, and the rest goes when that is settled.
+
+    `remembered`: what it was in Zoho is known by a hash of its key; `alias` is what its attempts
+    and calls are counted under.
+    """
+
+    alias: str
+    pending: bool
+    remembered: bool
+    zoho_id: str | None
+    counts: Mapping[str, int]
+    audit_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Forgetting:
+    """Lets go of what our tables tell of a record."""
+
+    database: Database
+    org_id: str
+
+    async def known(self, ref: Ref) -> bool:
+        """Whether anything of ours names it."""
+        row = await self.database.fetch_one("count_traces", **self._who(ref))
+        return bool(row and row["known"])
+
+    async def since(self, ref: Ref) -> datetime | None:
+        """Since when it is forgotten; None: it is not, or has come back since."""
+        row = await self.database.fetch_one("read_forgotten", **self._who(ref))
+        return row["forgotten_at"] if row else None
+
+    async def forget(self, ref: Ref, why: str) -> Forgotten:
+        """Forget it; one row in the audit, without its key.
+
+        Raises LeaseLostError while a worker is at it; then nothing is changed.
+        """
+        found = await self._forget(ref, why, act="forget", again=False)
+        assert found is not None
+        return found
+
+    async def finish(self) -> str | None:
+        """Forget those that had to wait, or whose key was named since; how many, in words."""
+        rows = await self.database.fetch("read_forgettable", org_id=self.org_id, limit=AT_ONCE)
+        done = 0
+        for row in rows:
+            ref = Ref(row["kind"], row["key"])
+            done += await self._forget(ref, None, act=None, again=True) is not None
+        return f"{done:,} records that were asked to be forgotten are" if done else None
+
+    async def _forget(
+        self, ref: Ref, why: str | None, *, act: str | None, again: bool
+    ) -> Forgotten | None:
+        """`again`: only what is flagged, at rest and away; None where that is not so any more."""
+        values = {
+            **self._who(ref), "hints": list(hints_kept(ref.kind)), "act": act, "why": why,
+            "tells": tells_of_itself(ref.kind),
+        }  # fmt: skip
+        async with self.database.transaction() as transaction:
+            held = await transaction.fetch_one("hold_forgettable", **self._who(ref))
+            if again and not (held and _is_away(held)):
+                return None
+            if held is not None and held["leased"]:
+                raise LeaseLostError(
+                    f"{ref} is being worked on just now, and nothing was changed",
+                    next_step="say it again in a few seconds",
+                )
+            row = await transaction.fetch_one("forget_record", **values)
+        assert row is not None
+        counts = {name: row[name] for name in ("records", "logs", "calls", "compared", "acts")}
+        return Forgotten(
+            row["alias"], bool(row["pending"]), bool(row["remembered"]), row["zoho_id"], counts,
+            row["audit_id"],
+        )  # fmt: skip
+
+    def _who(self, ref: Ref) -> dict[str, str]:
+        return {"org_id": self.org_id, "kind": ref.kind, "key": ref.key}
+
+
+def _is_away(held: Row) -> bool:
+    return bool(
+        held["forgotten"] and held["gone"] and held["status"] == "skipped"
+        and not held["leased"] and not held["in_doubt"]
+    )  # fmt: skip
 
 
 def _look(rows: Sequence[Row], epoch: int | None, held: frozenset[str]) -> Look:

@@ -40,6 +40,7 @@ create table zohosync.forgotten (
   zoho_id      text,
   remote_state text,
   hints        jsonb not null default '{}',
+  rivals       text[] not null default '{}',
   excluded     text[] not null default '{}',
   forgotten_at timestamptz not null default zohosync.current_time(),
   primary key (org_id, kind, key_hash)
@@ -79,13 +80,14 @@ begin
     return new;
   end if;
   new.gone := true;
-  new.identity := '{"forgotten": true}';
+  new.identity := jsonb_build_object('forgotten', true, 'told', was.told_hash);
   new.remote_state := was.remote_state;
   new.hints := was.hints;
   new.excluded := was.excluded;
-  if exists (select from zohosync.records r where r.org_id = new.org_id and r.kind = new.kind
+  new.rivals := was.rivals;
+  if was.zoho_id is not null and exists (select from zohosync.records r where r.org_id = new.org_id and r.kind = new.kind
                and r.zoho_id = was.zoho_id) then
-    new.rivals := array[was.zoho_id];
+    new.rivals := new.rivals || was.zoho_id;
   else
     new.zoho_id := was.zoho_id;
   end if;
