@@ -136,8 +136,9 @@ def sweeper_of(
     live, sentinel = settings.mode == "live", None
     if settings.sweep_compare == "nightly":
         comparer = Comparer(
-            remote=remote, source=source, comparisons=comparisons, clock=clock, live=live
-        )
+            remote=remote, source=source, comparisons=comparisons, clock=clock, live=live,
+            waits=lambda words: tell(Noted(f"the nightly comparison: {words}", logging.WARNING)),
+        )  # fmt: skip
         sentinel = Sentinel(
             comparer=comparer, comparisons=comparisons, source=source, clock=clock, tell=tell,
             per_day=settings.limits.per_day,

@@ -50,6 +50,7 @@ class Scene:
     store: Comparisons
     clock: Clock
     on_page: list[Callable[[str, int], None]]
+    waits: list[str]
 
     async def sql(self, *texts: str) -> None:
         async with self.world.database.transaction() as transaction:
@@ -142,11 +143,12 @@ def story(
                 for hook in on_page if what == "read" else []:
                     hook(kind, count)
 
+            waits: list[str] = []
             comparer = Comparer(
                 remote=joined.remote, source=joined.source, comparisons=store, clock=clock,
-                live=live, tell=told,
+                live=live, tell=told, waits=waits.append,
             )  # fmt: skip
-            await tell(Scene(joined, sandbox, comparer, store, clock, on_page))
+            await tell(Scene(joined, sandbox, comparer, store, clock, on_page, waits))
         return sandbox
 
     return run(main)

@@ -116,7 +116,8 @@ async def _compare(
 class _Meters:
     """Shows how far the lists are read."""
 
-    def __init__(self, meter: "Meter") -> None:
+    def __init__(self, screen: Screen, meter: "Meter") -> None:
+        self._screen = screen
         self._meter = meter
         self.close = meter.close
         self._about = 0
@@ -125,6 +126,10 @@ class _Meters:
     def expects(self, pages: int) -> None:
         """So many pages, about."""
         self._about = pages
+
+    def waits(self, words: str) -> None:
+        """Say that it is not stuck."""
+        self._screen.line(words, style="yellow")
 
     def __call__(self, kind: str, what: str, count: int) -> None:
         if what == "read":
@@ -151,10 +156,10 @@ async def _comparing(
         project = house.project
         store = Comparisons(project.database, project.org_id, project.worker)
         with screen.progress("pages read") as meter:
-            meters = _Meters(meter)
+            meters = _Meters(screen, meter)
             comparer = Comparer(
                 remote=house.remote, source=project.source, comparisons=store, clock=clock,
-                live=settings.mode == "live", tell=meters,
+                live=settings.mode == "live", tell=meters, waits=meters.waits,
             )  # fmt: skip
             async with asyncio.TaskGroup() as tasks:
                 gate = tasks.create_task(house.gate.run())

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from math import ceil
 from typing import Any
 
 from zohosync.clock import Clock
@@ -57,6 +58,9 @@ CLOSED_MAX_S = 90.0
 Tell = Callable[[str, str, int], None]
 """Told of a kind, what is done with it (`read`, `sorted`), and of how many."""
 
+Waits = Callable[[str], None]
+"""Told in words that Zoho is waited for, how long and why."""
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -82,6 +86,7 @@ class Comparer:
         clock: Clock,
         live: bool,
         tell: Tell = lambda *_: None,
+        waits: Waits = lambda _: None,
     ) -> None:
         """`live`: the mapping's own zoho_id counts."""
         self._remote = remote
@@ -90,6 +95,7 @@ class Comparer:
         self._clock = clock
         self._live = live
         self._tell = tell
+        self._waits = waits
 
     async def compare(self, kind: str) -> Outcome:
         """Read the kind's list to its end, sort every row, keep the verdicts.
@@ -144,11 +150,11 @@ class Comparer:
             except GateClosedError as closed:
                 if closed.retry_in_s > CLOSED_MAX_S:
                     raise self._broken(reading, closed.reason) from None
-                await self._clock.sleep(closed.retry_in_s)
+                await self._wait(reading, closed.retry_in_s, closed.reason)
                 continue
             if isinstance(reply, Unavailable | Unreachable) and tries < TRIES:
                 tries += 1
-                await self._clock.sleep(PAUSE_S * 2.0**tries)
+                await self._wait(reading, PAUSE_S * 2.0**tries, said(reply))
                 continue
             if not isinstance(reply, Found):
                 raise self._broken(reading, said(reply) if reply else "there was no page")
@@ -156,6 +162,11 @@ class Comparer:
                 await self._store.drop(reading)
                 raise self._broken(reading, "Zoho does not say whether it is whole")
             return
+
+    async def _wait(self, reading: Reading, seconds: float, why: str) -> None:
+        page = f"page {reading.page + 1} of {reading.kind}"
+        self._waits(f"{why}; {page} is asked for again in {ceil(seconds)} s")
+        await self._clock.sleep(seconds)
 
     async def _take(self, reading: Reading, rows: list[Candidate]) -> None:
         ids = [row.zoho_id for row in rows]
@@ -245,9 +256,7 @@ class Comparer:
         counts.update(row["sort"] for row in rest)
         await self._save(reading, rest)
         await self._store.finish(reading, counts)
-        return Outcome(
-            kind.name, reading.comparison_id, dict(counts), reading.calls, 0, seen
-        )  # fmt: skip
+        return Outcome(kind.name, reading.comparison_id, dict(counts), reading.calls, 0, seen)
 
     async def _save(self, reading: Reading, told: list[dict[str, Any]]) -> None:
         await self._store.save(reading, told)
