@@ -17,6 +17,7 @@ from zohosync.cli.screen import (
     Kinds,
     ProjectDir,
     Screen,
+    instant,
     kinds_of,
     settings_of,
 )
@@ -110,7 +111,9 @@ async def _compare(
                 **await _tally(store, outcome.comparison_id),
             }
         meter.close()
-        return await _report(screen, store, told, files)
+        at = max(each["finished_at"] for each in (await store.newest()).values())
+        whose = f"Organisation {house.project.org_id}, compared {instant(at)} UTC."
+        return await _report(screen, store, told, files, whose)
 
 
 class _Meters:
@@ -222,7 +225,11 @@ async def _tally(store: "Comparisons", comparison_id: int) -> dict[str, Any]:
 
 
 async def _report(
-    screen: Screen, store: "Comparisons", told: dict[str, Any], files: Mapping[str, Path | None]
+    screen: Screen,
+    store: "Comparisons",
+    told: dict[str, Any],
+    files: Mapping[str, Path | None],
+    whose: str,
 ) -> int:
     from zohosync.cli.compare_files import write_page, write_sheet, write_todo
 
@@ -231,32 +238,32 @@ async def _report(
         await _say_rows(screen, store, kind, each)
     if files["csv"]:
         screen.line(f"wrote {await write_sheet(files['csv'], store, told):,} rows: {files['csv']}")
-    if files["html"]:
-        await write_page(files["html"], store, told)
-        screen.line(f"wrote {files['html']}")
     if files["out"]:
         rows = await write_todo(files["out"], store, told)
         screen.line(f"wrote {rows:,} rows for a person to say: {files['out']}")
     to_link = sum(each["to_link"] for each in told.values())
     in_doubt = sum(each["in_doubt"] for each in told.values())
-    if to_link:
-        screen.next_step(f"zohosync compare --link (links {to_link:,} rows, sends nothing)")
-    elif in_doubt and files["out"]:
-        screen.next_step(
-            f"fill in zoho_id (or new) in {files['out']}, then zohosync compare --in {files['out']}"
-        )
-    elif in_doubt:
-        screen.next_step(
-            f"zohosync compare --out links.csv ({in_doubt:,} rows that a person decides)"
-        )
-    else:
-        screen.next_step("zohosync plan, then zohosync resume KIND")
+    step = _next_step(to_link, in_doubt, files["out"])
+    if files["html"]:
+        await write_page(files["html"], store, told, whose=whose, step=step)
+        screen.line(f"wrote {files['html']}")
+    screen.next_step(step)
     for kind, each in told.items():
         each["rows"] = [_told_row(row) async for row in _rows(store, each["comparison_id"], TOLD)]
         each["rows_are_all"] = len(each["rows"]) < TOLD
         each["kind"] = kind
     screen.result({"kinds": told, "to_link": to_link, "in_doubt": in_doubt})
     return OK
+
+
+def _next_step(to_link: int, in_doubt: int, todo: Path | None) -> str:
+    if to_link:
+        return f"zohosync compare --link (links {to_link:,} rows, sends nothing)"
+    if in_doubt and todo:
+        return f"fill in zoho_id (or new) in {todo}, then zohosync compare --in {todo}"
+    if in_doubt:
+        return f"zohosync compare --out links.csv ({in_doubt:,} rows that a person decides)"
+    return "zohosync plan, then zohosync resume KIND"
 
 
 async def _rows(

@@ -41,7 +41,7 @@ from zohosync.core.records import (
 )
 from zohosync.core.replies import Found, Unavailable, Unreachable
 from zohosync.engine.joined import here_in, joined, rows_of
-from zohosync.errors import LeaseLostError, MappingError, RemoteError
+from zohosync.errors import MappingError, RemoteError
 from zohosync.store.comparisons import BATCH, Comparisons, Reading
 from zohosync.store.source import Source
 from zohosync.zoho.answers import said
@@ -103,13 +103,12 @@ class Comparer:
         What may be one of the rows here is held: nothing is made for it. Raises RemoteError (it
         goes on where it was), MappingError (a key twice), LeaseLostError (somebody else reads it).
         """
-        reading = await self._store.begin(kind)
-        if reading is None:
-            raise LeaseLostError(
-                f"Somebody else compares {kind} now: wait for it, or try again in two minutes"
-            )
-        if WIRES[kind].verify.through is not None:
-            return await self._compare_covering(reading)
+        async with self._store.reading(kind) as reading:
+            if WIRES[kind].verify.through is not None:
+                return await self._compare_covering(reading)
+            return await self._compare_list(reading)
+
+    async def _compare_list(self, reading: Reading) -> Outcome:
         while True:
             await self._read(reading)
             verdicts, seen, lacking = await self._sorted(reading)
@@ -119,9 +118,9 @@ class Comparer:
         if reading.torn:
             await self._store.drop(reading)
             raise RemoteError(
-                f"The list of {kind} changed its order while it was read, twice: it is not known "
-                "to be whole",
-                next_step=f"compare {kind} again when fewer changes are made in Zoho",
+                f"The list of {reading.kind} changed its order while it was read, twice: it is not "
+                "known to be whole",
+                next_step=f"compare {reading.kind} again when fewer changes are made in Zoho",
             )
         return await self._keep(reading, verdicts, seen)
 

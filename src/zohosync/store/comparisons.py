@@ -1,6 +1,7 @@
 """What comparisons read, found and linked: the lists as seen, the verdicts, the links."""
 
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from zohosync.core.compare import Sort
 from zohosync.core.pairs import Known
 from zohosync.core.records import Candidate, Payload, Ref
-from zohosync.errors import LeaseLostError
+from zohosync.errors import DatabaseError, LeaseLostError
 from zohosync.store.connection import exact_json
 from zohosync.store.database import Database, Row
 
@@ -52,6 +53,26 @@ class Comparisons:
             row["comparison_id"], kind, row["started_at"], row["pass"], row["page"], row["torn"],
             row["calls"],
         )  # fmt: skip
+
+    @asynccontextmanager
+    async def reading(self, kind: str) -> AsyncIterator[Reading]:
+        """A list that is ours to read meanwhile; broken off, the next one goes on where it was.
+
+        Raises LeaseLostError when somebody else reads it.
+        """
+        reading = await self.begin(kind)
+        if reading is None:
+            raise LeaseLostError(
+                f"Somebody else compares {kind} now: wait for it, or try again in two minutes"
+            )
+        try:
+            yield reading
+        except BaseException:  # a Ctrl-C, too: who starts again at once is not told to wait
+            with suppress(DatabaseError):
+                await self._database.execute(
+                    "release_comparison", comparison_id=reading.comparison_id, who=self._who
+                )
+            raise
 
     async def page_ids(self, reading: Reading) -> list[str]:
         """The Zoho ids of the page that the reading stands at, in their order."""
