@@ -1,6 +1,7 @@
 """The house rules that no linter knows: sizes, words, homes, and SQL's manners."""
 
 import ast
+import functools
 import re
 import subprocess
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@functools.cache
 def tree_of(path: Path) -> ast.Module:
     """The module as a tree."""
     return ast.parse(path.read_text(encoding="utf-8"), name_of(path))

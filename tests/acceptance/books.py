@@ -147,7 +147,7 @@ sys.exit(code)
 
 
 async def weighed(folder: Path, *arguments: str) -> tuple[dict[str, Any], int]:
-    """Run the command in a project, which must end well; its JSON, and its greatest memory in KB."""
+    """Run the command in a project, which must end well; its JSON, its greatest memory in KB."""
     weight = folder / "weight"
     asked = await asyncio.create_subprocess_exec(
         sys.executable, "-c", WEIGH, str(weight), *ZOHOSYNC, *arguments, "--project", str(folder),
