@@ -1,0 +1,420 @@
+"""Alerts in a real database: one a cause, told once whoever looks, and sent until it is taken."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import simplejson
+
+from zohosync.clock import Clock, SystemClock
+from zohosync.core.alerts import Alert
+from zohosync.core.options import Secret
+from zohosync.engine.alerts import Alerts, Channels, Heartbeat, manners_of, watched
+from zohosync.errors import RemoteError
+from zohosync.events import Event, Noted
+from zohosync.store.alerts import AlertBook
+from zohosync.store.database import Database
+from zohosync.testing.virtual import VirtualClock, run
+from zohosync.zoho.beacon import fetch
+
+CANARY = "canary-5f2a-password"
+BOOK = """
+insert into zohosync.organizations (org_id, data_center, mode, time_zone, active, kinds)
+values ('1', 'us', 'sandbox', 'Africa/Johannesburg', true, '{customers,invoices,payments}');
+insert into zohosync.workers (worker, org_id, host, pid, version) values ('w1', '1', 'h', 1, '0');
+"""
+
+
+@dataclass
+class Inbox:
+    """A webhook on a socket: what it was sent; it answers `status`."""
+
+    port: int = 0
+    status: int = 200
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    fetched: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"json://user:{CANARY}@127.0.0.1:{self.port}/hook/{CANARY}"
+
+    @property
+    def titles(self) -> list[str]:
+        return [str(message["title"]).removeprefix("zohosync: ") for message in self.messages]
+
+
+@contextmanager
+def inbox() -> Iterator[Inbox]:
+    box = Inbox()
+
+    class Taking(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if box.status < 300:
+                box.messages.append(simplejson.loads(body))
+            self._answer()
+
+        def do_GET(self) -> None:
+            box.fetched.append(self.path)
+            self._answer()
+
+        def _answer(self) -> None:
+            self.send_response(box.status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Taking) as server:
+        box.port = server.server_port
+        serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        serving.start()
+        try:
+            yield box
+        finally:
+            server.shutdown()
+            serving.join()
+
+
+@dataclass
+class Desk:
+    """One process's alerts, and what it told the log."""
+
+    database: Database
+    clock: Clock
+    alerts: Alerts
+    book: AlertBook
+    events: list[Event]
+
+    @property
+    def logged(self) -> list[str]:
+        return [event.message for event in self.events if isinstance(event, Noted)]
+
+    async def sql(self, text: str) -> list[dict[str, Any]]:
+        async with self.database.transaction() as transaction:
+            return await transaction.fetch_sql(text)
+
+    async def do(self, text: str) -> None:
+        async with self.database.transaction() as transaction:
+            await transaction.execute_sql(text)
+
+    async def fail(self, kind: str, first: int, last: int, *, name: str = "email") -> None:
+        await self.do(
+            "insert into zohosync.records (org_id, kind, key, status, error_class, error_field, "
+            f"error_message, settled_at) select '1', '{kind}', n, 'failed', 'validation', '{name}',"
+            f" 'bad {name} of ann@example.com', zohosync.current_time() from "
+            f"generate_series({first}, {last}) n"
+        )
+
+    async def standing(self) -> dict[str, Alert]:
+        books = await self.book.books()
+        assert books is not None
+        return {alert.fingerprint: alert for alert in books.alerts if alert.stands}
+
+
+def process(
+    database: Database,
+    clock: Clock,
+    *,
+    channels: str = "",
+    worker: str = "w1",
+    quiet: tuple[str, str] | None = None,
+    threshold: int = 1,
+) -> Desk:
+    events: list[Event] = []
+    book = AlertBook(database, "1")
+    begins, ends = quiet or (None, None)
+    alerts = Alerts(
+        book, Channels.of(Secret(channels)), worker=worker, clock=clock, tell=events.append,
+        manners=manners_of(threshold, begins, ends),
+    )  # fmt: skip
+    return Desk(database, clock, alerts, book, events)
+
+
+@asynccontextmanager
+async def virtual(url: str) -> AsyncIterator[tuple[Database, VirtualClock]]:
+    """A book in virtual time, which begins at 08:00 of its time zone."""
+    clock = VirtualClock()
+    database = await Database.open(url, now=clock.now)
+    async with database.transaction() as transaction:
+        await transaction.execute_sql(BOOK)
+    yield database, clock
+    await database.close()
+
+
+async def later(desk: Desk, seconds: float) -> None:
+    """Time passes; the worker says that it lives."""
+    await desk.clock.sleep(seconds)
+    await desk.do("update zohosync.workers set heartbeat_at = zohosync.current_time()")
+
+
+def test_one_cause_is_one_alert_however_many_records_and_its_end_is_told(database_url: str) -> None:
+    async def main() -> None:
+        async with virtual(database_url) as (database, clock):
+            desk = process(database, clock)
+            await desk.fail("customers", 1, 3)
+            await desk.do(
+                "insert into zohosync.records (org_id, kind, key, status, waiting_kind, "
+                "waiting_key, settled_at) values ('1', 'invoices', '7', 'waiting', 'customers', "
+                "'2', zohosync.current_time()), ('1', 'payments', '9', 'waiting', 'invoices', '7', "
+                "zohosync.current_time())"
+            )
+            await desk.alerts.job()
+            await desk.alerts.job()
+            (line,) = desk.logged
+            assert line.startswith("alert: 3 customers failed: validation, email: ")
+            for words in ("2 more wait for them", "2026-11-22 08:00 (Africa/Johannesburg)",
+                          "For example customers 1", "zohosync why customers 1"):  # fmt: skip
+                assert words in line
+            assert "ann@" not in line
+            await desk.fail("customers", 4, 29)
+            await later(desk, 60)
+            await desk.alerts.job()
+            assert len(desk.logged) == 1
+            await desk.fail("customers", 30, 30)  # tenfold
+            await desk.alerts.job()
+            assert desk.logged[1].startswith("alert: worse: 30 customers failed")
+            await desk.do("update zohosync.records set status = 'synced', waiting_kind = null")
+            await desk.alerts.job()
+            await later(desk, 599)
+            await desk.alerts.job()
+            assert len(desk.logged) == 2
+            await later(desk, 2)
+            await desk.alerts.job()
+            assert desk.logged[2].startswith("alert: over: 30 customers failed")
+            assert await desk.standing() == {}
+
+    run(main)
+
+
+def test_processes_that_look_at_once_and_again_tell_once(database_url: str) -> None:
+    async def main() -> None:
+        database = await Database.open(database_url)
+        with inbox() as box:
+            desks = [
+                process(database, SystemClock(), channels=box.url, worker=f"w{n}") for n in range(4)
+            ]
+            await desks[0].do(BOOK)
+            await desks[0].fail("customers", 1, 2)
+            await desks[0].do("update zohosync.organizations set paused = 'somebody said so'")
+            for _ in range(3):
+                await asyncio.gather(*(desk.alerts.round() for desk in desks))
+                await asyncio.gather(*(desk.alerts.job() for desk in desks))
+            assert sorted(box.titles) == [
+                "2 customers failed: validation, email",
+                "the organisation is paused",
+            ]
+            logged = [line for desk in desks for line in desk.logged]
+            assert len(logged) == 2
+            left = await desks[0].sql(
+                "select notice_id from zohosync.notices where done_at is null"
+            )
+            assert left == []
+        await database.close()
+
+    asyncio.run(main())
+
+
+def test_a_grave_one_is_told_at_the_next_glance_and_the_rest_when_the_quiet_hours_end(
+    database_url: str,
+) -> None:
+    async def main() -> None:
+        async with virtual(database_url) as (database, clock):
+            desk = process(database, clock, quiet=("07:00", "09:00"))
+            await desk.alerts.round()
+            await desk.fail("customers", 1, 1)
+            await desk.fail("invoices", 1, 1)
+            await desk.alerts.job()
+            assert desk.logged == []
+            await desk.do("update zohosync.organizations set paused = 'stop'")
+            await later(desk, 11)
+            await desk.alerts.round()
+            (line,) = desk.logged
+            assert line.startswith("alert: the organisation is paused: stop.")
+            await later(desk, 3_540)
+            await desk.alerts.round()
+            assert len(desk.logged) == 1
+            await later(desk, 60)
+            await desk.alerts.round()
+            assert desk.logged[1].startswith("alert: 2 alerts: - 1 customers failed")
+            assert len(desk.logged) == 2
+
+    run(main)
+
+
+def test_a_channel_that_refuses_is_tried_again_and_the_others_are_not_told_twice(
+    database_url: str,
+) -> None:
+    async def main() -> None:
+        database = await Database.open(database_url)
+        with inbox() as good, inbox() as bad:
+            bad.status = 401
+            desk = process(database, SystemClock(), channels=f"{good.url}\n{bad.url}")
+            await desk.do(BOOK)
+            await desk.fail("customers", 1, 1)
+            await desk.alerts.job()
+            await desk.alerts.job()
+            assert (len(good.messages), len(bad.messages)) == (1, 0)
+            (left,) = await desk.book.unsent()
+            assert left["pending"] == ["json://127.0.0.1 (2)"]
+            assert left["error"] == "json://127.0.0.1 (2): it answered 401"
+            assert sum("does not take notices" in line for line in desk.logged) == 1
+            bad.status = 200
+            await desk.do("update zohosync.notices set try_at = zohosync.current_time()")
+            await desk.alerts.job()
+            assert (len(good.messages), len(bad.messages)) == (1, 1)
+            assert await desk.book.unsent() == []
+            kept = [str(await desk.sql(f"select * from zohosync.{table}"))
+                    for table in ("alerts", "notices", "audit")]  # fmt: skip
+            assert CANARY not in str((kept, desk.logged, desk.alerts.__dict__))
+        await database.close()
+
+    asyncio.run(main())
+
+
+def test_what_is_muted_is_not_told_until_the_mute_ends(database_url: str) -> None:
+    async def main() -> None:
+        async with virtual(database_url) as (database, clock):
+            desk = process(database, clock)
+            assert await desk.book.mute("customers", 3_600) is not None
+            await desk.fail("customers", 1, 1)
+            await desk.fail("invoices", 1, 1)
+            await desk.alerts.job()
+            assert [line[:25] for line in desk.logged] == ["alert: 1 invoices failed:"]
+            await later(desk, 3_601)
+            await desk.alerts.round()
+            assert desk.logged[1].startswith("alert: 1 customers failed")
+            acts = await desk.sql("select act, target from zohosync.audit")
+            assert acts == [{"act": "mute alerts", "target": "customers"}]
+
+    run(main)
+
+
+def test_a_worker_that_went_silent_is_told_by_another_and_over_when_it_is_replaced(
+    database_url: str,
+) -> None:
+    async def main() -> None:
+        async with virtual(database_url) as (database, clock):
+            desk = process(database, clock)
+            await desk.do(
+                "insert into zohosync.workers (worker, org_id, host, pid, version, started_at, "
+                "heartbeat_at) values ('w2', '1', 'far', 2, '0', zohosync.current_time() - "
+                "interval '1 day', zohosync.current_time() - interval '1 min')"
+            )
+            await desk.alerts.round()
+            assert desk.logged[0].startswith("alert: 1 of the workers on far went silent")
+            await desk.do(
+                "insert into zohosync.workers (worker, org_id, host, pid, version) "
+                "values ('w3', '1', 'far', 3, '0')"
+            )
+            await desk.alerts.job()
+            await clock.sleep(601)
+            await desk.do("update zohosync.workers set heartbeat_at = zohosync.current_time() "
+                          "where worker <> 'w2'")  # fmt: skip
+            await desk.alerts.job()
+            assert desk.logged[1].startswith("alert: over: 1 of the workers on far")
+            await clock.sleep(60)  # and now all of them
+            await desk.alerts.job()
+            assert desk.logged[2].startswith("alert: nobody is at work: The last worker went")
+
+    run(main)
+
+
+def test_a_silent_day_stalled_work_doubles_and_the_day_s_budget_are_alerts(
+    database_url: str,
+) -> None:
+    async def main() -> None:
+        async with virtual(database_url) as (database, clock):
+            desk = process(database, clock)
+            await desk.do(
+                "insert into zohosync.sync_logs (org_id, kind, key, version, zoho_entity_type, "
+                "step, status, result, attempt_number, duration_ms, calls, worker) values ('1', "
+                "'customers', '1', 1, 'x', 'create', 'success', 'created', 1, 1, 1, 'w1')"
+            )
+            await desk.alerts.job()
+            assert desk.logged == []
+            await later(desk, 86_401)
+            await desk.alerts.job()
+            assert desk.logged[0].startswith("alert: a day without a change")
+            await desk.do(
+                "insert into zohosync.records (org_id, kind, key, due_at) values ('1', "
+                "'customers', '1', zohosync.current_time() - interval '2 hours'); "
+                "insert into zohosync.comparisons (org_id, kind, finished_at, counts) values "
+                "('1', 'invoices', zohosync.current_time(), '{\"double\": 2}'); "
+                "insert into zohosync.usage_days (org_id, day, calls, per_day, warned) values "
+                "('1', (zohosync.current_time() at time zone 'Africa/Johannesburg')::date, 95, "
+                "100, 95)"
+            )
+            await desk.alerts.job()
+            assert sorted(line.partition(": ")[2][:24] for line in desk.logged[1:]) == [
+                "2 invoices are in Zoho t", "95 % of the day's limit ", "work is due, and nothing",
+            ]  # fmt: skip
+            await desk.do("update zohosync.usage_days set warned = 100, calls = 100")
+            await desk.alerts.job()
+            assert desk.logged[-1].startswith("alert: worse: 100 % of the day's limit is reached")
+
+    run(main)
+
+
+def test_a_job_that_fails_is_an_alert_until_it_works_again(database_url: str) -> None:
+    async def main() -> None:
+        async with virtual(database_url) as (database, clock):
+            desk = process(database, clock)
+            broken = True
+
+            async def work() -> str | None:
+                if broken:
+                    raise RemoteError("the figures could not be read")
+                return None
+
+            job = watched(desk.book, "metrics", work)
+            for _ in range(2):
+                try:
+                    await job()
+                except RemoteError:
+                    await desk.alerts.job()
+            (line,) = desk.logged
+            assert line.startswith("alert: upkeep fails: metrics: the figures could not be read")
+            broken = False
+            await job()
+            await later(desk, 1)
+            await desk.alerts.job()
+            await later(desk, 601)
+            await desk.alerts.job()
+            assert desk.logged[1].startswith("alert: over: upkeep fails: metrics")
+
+    run(main)
+
+
+def test_the_heart_beats_where_it_is_told_to_and_a_switch_that_is_away_is_told_once(
+    database_url: str,
+) -> None:
+    async def main() -> None:
+        database = await Database.open(database_url)
+        with inbox() as box:
+            desk = process(database, SystemClock())
+            await desk.do(BOOK)
+            url = Secret(f"http://127.0.0.1:{box.port}/ping/{CANARY}")
+            heart = Heartbeat(lambda: fetch(url, desk.clock), desk.book, desk.events.append)
+            await heart.beat()
+            assert box.fetched == [f"/ping/{CANARY}"]
+            box.status = 500
+            await heart.beat()
+            await heart.beat()
+            assert desk.logged == ["the dead-man's switch cannot be reached: it answered 500"]
+            assert list(await desk.standing()) == []
+            await desk.alerts.job()
+            assert list(await desk.standing()) == ["heartbeat"]
+            assert CANARY not in str(desk.logged)
+            assert await fetch(Secret(f"nonsense-{CANARY}"), desk.clock) is not None
+        why = await fetch(url, desk.clock)
+        assert why is not None
+        assert CANARY not in why
+        await database.close()
+
+    asyncio.run(main())
