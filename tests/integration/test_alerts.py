@@ -25,7 +25,8 @@ CANARY = "canary-5f2a-password"
 BOOK = """
 insert into zohosync.organizations (org_id, data_center, mode, time_zone, active, kinds)
 values ('1', 'us', 'sandbox', 'Africa/Johannesburg', true, '{customers,invoices,payments}');
-insert into zohosync.workers (worker, org_id, host, pid, version) values ('w1', '1', 'h', 1, '0');
+insert into zohosync.workers (worker, org_id, host, pid, version, started_at)
+values ('w1', '1', 'h', 1, '0', zohosync.current_time() - interval '9 days');
 """
 
 

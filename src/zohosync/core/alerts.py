@@ -176,7 +176,8 @@ def decide(
             told.append(telling)
         elif gone.stands and gone.gone_since is not None:
             at = max(gone.gone_since + timedelta(seconds=calm_s(gone)), now)
-            again.append(max(at, quiet_until) if gone.held and quiet_until else at)
+            sleeps = quiet_until is not None and not gone.told_grave
+            again.append(max(at, quiet_until) if quiet_until and sleeps else at)
     return Decision(tuple(after), _notices(told, manners, now), min(again, default=None))
 
 
@@ -259,7 +260,8 @@ def _gone(
     alert = replace(alert, gone_since=alert.gone_since or now)
     assert alert.gone_since is not None
     if now - alert.gone_since < timedelta(seconds=calm_s(alert)):
-        return replace(alert, held=False), None
+        asleep = quiet_until is not None and not alert.told_grave
+        return replace(alert, held=asleep and alert.told_at is not None), None
     ended = replace(alert, resolved_at=now, held=False)
     if alert.told_at is None or manners.muted_until(alert, now) is not None:
         return ended, None
