@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from zohosync.clock import Clock
+from zohosync.core.causes import ALIVE_S
 from zohosync.core.kinds import KINDS
 from zohosync.core.options import Secret
 from zohosync.core.plan import Policy
@@ -160,11 +161,17 @@ def sweeper_of(
 
 
 def jobs_of(
-    settings: Settings, database: Database, org_id: str, *, clock: Clock, tell: Listener
+    settings: Settings,
+    database: Database,
+    org_id: str,
+    *,
+    clock: Clock,
+    tell: Listener,
+    pace: float = 1.0,
 ) -> tuple[Job, ...]:
     """The upkeep that the leading worker does for all."""
     book, beacon = AlertBook(database, org_id), settings.alerts.heartbeat_url
-    alerts = alerts_of(settings, database, org_id, clock=clock, tell=tell)
+    alerts = alerts_of(settings, database, org_id, clock=clock, tell=tell, pace=pace)
     jobs = [Job("alerts", settings.upkeep.alerts_every_s, alerts.job)]
     if beacon:
         heart = Heartbeat(lambda: fetch(beacon, clock), book, tell)
@@ -173,12 +180,21 @@ def jobs_of(
 
 
 def alerts_of(
-    settings: Settings, database: Database, org_id: str, *, clock: Clock, tell: Listener
+    settings: Settings,
+    database: Database,
+    org_id: str,
+    *,
+    clock: Clock,
+    tell: Listener,
+    pace: float = 1.0,
 ) -> Alerts:
-    """What sees to the alerts of an organisation; raises nothing, whatever its channels are."""
+    """What sees to the alerts of an organisation; raises nothing, whatever its channels are.
+
+    `pace` stretches the workers' intervals, and so how soon one is taken for silent.
+    """
     said = settings.alerts
     return Alerts(
-        AlertBook(database, org_id),
+        AlertBook(database, org_id, alive_s=ALIVE_S * pace),
         Channels.of(said.channels),
         worker=f"{socket.gethostname()}-{os.getpid()}",
         clock=clock,
@@ -192,12 +208,18 @@ USAGE_EVERY_S = 10.0
 
 
 def besides_of(
-    settings: Settings, database: Database, org_id: str, *, clock: Clock, tell: Listener
+    settings: Settings,
+    database: Database,
+    org_id: str,
+    *,
+    clock: Clock,
+    tell: Listener,
+    pace: float = 1.0,
 ) -> Callable[[], Awaitable[None]]:
     """What the keeper does besides: changed limits, the day's totals, old evidence, alerts."""
     follow = _limits_follow(settings, database, org_id, tell)
     usage = Usage(database, org_id)
-    alerts = alerts_of(settings, database, org_id, clock=clock, tell=tell)
+    alerts = alerts_of(settings, database, org_id, clock=clock, tell=tell, pace=pace)
     due_at_s = clock.monotonic()
     prune_at_s = due_at_s
 

@@ -1,157 +1,15 @@
 """Alerts in a real database: one a cause, told once whoever looks, and sent until it is taken."""
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
-import simplejson
-
-from zohosync.clock import Clock, SystemClock
-from zohosync.core.alerts import Alert
+from alert_kit import BOOK, CANARY, inbox, later, process, virtual
+from zohosync.clock import SystemClock
 from zohosync.core.options import Secret
-from zohosync.engine.alerts import Alerts, Channels, Heartbeat, manners_of, watched
+from zohosync.engine.alerts import Heartbeat, watched
 from zohosync.errors import RemoteError
-from zohosync.events import Event, Noted
-from zohosync.store.alerts import AlertBook
 from zohosync.store.database import Database
-from zohosync.testing.virtual import VirtualClock, run
+from zohosync.testing.virtual import run
 from zohosync.zoho.beacon import fetch
-
-CANARY = "canary-5f2a-password"
-BOOK = """
-insert into zohosync.organizations (org_id, data_center, mode, time_zone, active, kinds)
-values ('1', 'us', 'sandbox', 'Africa/Johannesburg', true, '{customers,invoices,payments}');
-insert into zohosync.workers (worker, org_id, host, pid, version, started_at)
-values ('w1', '1', 'h', 1, '0', zohosync.current_time() - interval '9 days');
-"""
-
-
-@dataclass
-class Inbox:
-    """A webhook on a socket: what it was sent; it answers `status`."""
-
-    port: int = 0
-    status: int = 200
-    messages: list[dict[str, Any]] = field(default_factory=list)
-    fetched: list[str] = field(default_factory=list)
-
-    @property
-    def url(self) -> str:
-        return f"json://user:{CANARY}@127.0.0.1:{self.port}/hook/{CANARY}"
-
-    @property
-    def titles(self) -> list[str]:
-        return [str(message["title"]).removeprefix("zohosync: ") for message in self.messages]
-
-
-@contextmanager
-def inbox() -> Iterator[Inbox]:
-    box = Inbox()
-
-    class Taking(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if box.status < 300:
-                box.messages.append(simplejson.loads(body))
-            self._answer()
-
-        def do_GET(self) -> None:
-            box.fetched.append(self.path)
-            self._answer()
-
-        def _answer(self) -> None:
-            self.send_response(box.status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Taking) as server:
-        box.port = server.server_port
-        serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        serving.start()
-        try:
-            yield box
-        finally:
-            server.shutdown()
-            serving.join()
-
-
-@dataclass
-class Desk:
-    """One process's alerts, and what it told the log."""
-
-    database: Database
-    clock: Clock
-    alerts: Alerts
-    book: AlertBook
-    events: list[Event]
-
-    @property
-    def logged(self) -> list[str]:
-        return [event.message for event in self.events if isinstance(event, Noted)]
-
-    async def sql(self, text: str) -> list[dict[str, Any]]:
-        async with self.database.transaction() as transaction:
-            return await transaction.fetch_sql(text)
-
-    async def do(self, text: str) -> None:
-        async with self.database.transaction() as transaction:
-            await transaction.execute_sql(text)
-
-    async def fail(self, kind: str, first: int, last: int, *, name: str = "email") -> None:
-        await self.do(
-            "insert into zohosync.records (org_id, kind, key, status, error_class, error_field, "
-            f"error_message, settled_at) select '1', '{kind}', n, 'failed', 'validation', '{name}',"
-            f" 'bad {name} of ann@example.com', zohosync.current_time() from "
-            f"generate_series({first}, {last}) n"
-        )
-
-    async def standing(self) -> dict[str, Alert]:
-        books = await self.book.books()
-        assert books is not None
-        return {alert.fingerprint: alert for alert in books.alerts if alert.stands}
-
-
-def process(
-    database: Database,
-    clock: Clock,
-    *,
-    channels: str = "",
-    worker: str = "w1",
-    quiet: tuple[str, str] | None = None,
-    threshold: int = 1,
-) -> Desk:
-    events: list[Event] = []
-    book = AlertBook(database, "1")
-    begins, ends = quiet or (None, None)
-    alerts = Alerts(
-        book, Channels.of(Secret(channels)), worker=worker, clock=clock, tell=events.append,
-        manners=manners_of(threshold, begins, ends),
-    )  # fmt: skip
-    return Desk(database, clock, alerts, book, events)
-
-
-@asynccontextmanager
-async def virtual(url: str) -> AsyncIterator[tuple[Database, VirtualClock]]:
-    """A book in virtual time, which begins at 08:00 of its time zone."""
-    clock = VirtualClock()
-    database = await Database.open(url, now=clock.now)
-    async with database.transaction() as transaction:
-        await transaction.execute_sql(BOOK)
-    yield database, clock
-    await database.close()
-
-
-async def later(desk: Desk, seconds: float) -> None:
-    """Time passes; the worker says that it lives."""
-    await desk.clock.sleep(seconds)
-    await desk.do("update zohosync.workers set heartbeat_at = zohosync.current_time()")
 
 
 def test_one_cause_is_one_alert_however_many_records_and_its_end_is_told(database_url: str) -> None:
@@ -305,7 +163,7 @@ def test_a_worker_that_went_silent_is_told_by_another_and_over_when_it_is_replac
             await desk.do(
                 "insert into zohosync.workers (worker, org_id, host, pid, version, started_at, "
                 "heartbeat_at) values ('w2', '1', 'far', 2, '0', zohosync.current_time() - "
-                "interval '1 day', zohosync.current_time() - interval '1 min')"
+                "interval '1 day', zohosync.current_time() - interval '5 min')"
             )
             await desk.alerts.round()
             assert desk.logged[0].startswith("alert: 1 of the workers on far went silent")
@@ -319,7 +177,7 @@ def test_a_worker_that_went_silent_is_told_by_another_and_over_when_it_is_replac
                           "where worker <> 'w2'")  # fmt: skip
             await desk.alerts.job()
             assert desk.logged[1].startswith("alert: over: 1 of the workers on far")
-            await clock.sleep(60)  # and now all of them
+            await clock.sleep(180)  # and now all of them
             await desk.alerts.job()
             assert desk.logged[2].startswith("alert: nobody is at work: The last worker went")
 

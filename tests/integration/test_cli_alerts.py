@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from acceptance.cli_kit import Done, project, sql
-from integration.test_alerts import BOOK, CANARY, inbox
+from alert_kit import BOOK, CANARY, inbox
 from zohosync.cli import main
 
 Run = Callable[..., Done]

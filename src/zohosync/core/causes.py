@@ -88,7 +88,8 @@ class Facts:
     `organization` with `closed_for_s`, `mints_closed_for_s`, `today`, `warned`, `used`, `per_day`,
     `attempted_at`, `due_at`, `marks`; `groups` of records that will not move by themselves;
     `workers` with `seen_s`; `comparisons` the newest finished of each kind; `reports` are
-    fingerprints that a process said to fail, with its words.
+    fingerprints that a process said to fail, with its words; who was not seen for `alive_s` is
+    silent.
     """
 
     now: datetime
@@ -97,6 +98,7 @@ class Facts:
     workers: Sequence[Mapping[str, Any]] = ()
     comparisons: Sequence[Mapping[str, Any]] = ()
     reports: Mapping[str, str] = field(default_factory=dict)
+    alive_s: float = ALIVE_S
 
 
 def causes_of(facts: Facts) -> list[Cause]:
@@ -253,12 +255,12 @@ def _of_comparisons(comparisons: Iterable[Mapping[str, Any]]) -> Iterator[Cause]
 
 def _of_workers(facts: Facts) -> Iterator[Cause]:
     """Workers that went silent and that nobody has replaced since, by host; nobody at all."""
-    alive = [row for row in facts.workers if row["seen_s"] < ALIVE_S]
-    silent = [row for row in facts.workers if ALIVE_S <= row["seen_s"] < GONE_S]
+    alive = [row for row in facts.workers if row["seen_s"] < facts.alive_s]
+    silent = [row for row in facts.workers if facts.alive_s <= row["seen_s"] < GONE_S]
     newcomers = sorted(row["started_at"] for row in alive)
     missing: dict[str, list[Mapping[str, Any]]] = {}
     for row in sorted(silent, key=lambda row: row["seen_s"], reverse=True):
-        last_seen = facts.now - timedelta(seconds=row["seen_s"] + ALIVE_S)
+        last_seen = facts.now - timedelta(seconds=row["seen_s"] + facts.alive_s)
         heir = next((at for at in newcomers if at >= last_seen), None)
         if heir is None:
             missing.setdefault(row["host"], []).append(row)
@@ -273,7 +275,7 @@ def _of_workers(facts: Facts) -> Iterator[Cause]:
             + "Changes are kept, and wait.",
             "zohosync run",
             grave=True,
-            patience_s=0.0 if crashed else STALLED_S,
+            patience_s=_grace_s(silent, facts) if crashed else STALLED_S,
             over="A worker is at work.",
         )
         return
@@ -286,8 +288,15 @@ def _of_workers(facts: Facts) -> Iterator[Cause]:
             "was taken over by others.",
             "zohosync status",
             level=len(rows),
+            patience_s=_grace_s(rows, facts),
             over="As many are at work as before, or it was taken away for good.",
         )
+
+
+def _grace_s(silent: Sequence[Mapping[str, Any]], facts: Facts) -> float:
+    """A little for those who were seen a moment ago: the database may have been away."""
+    latest_s = min(row["seen_s"] for row in silent)
+    return facts.alive_s if latest_s < 4 * facts.alive_s else 0.0
 
 
 def _due_s(facts: Facts) -> float:
@@ -305,7 +314,7 @@ def _of_silence(facts: Facts) -> Iterator[Cause]:
         return
     silent_s = (facts.now - row["attempted_at"]).total_seconds()
     due_s = _due_s(facts)
-    alive = any(worker["seen_s"] < ALIVE_S for worker in facts.workers)
+    alive = any(worker["seen_s"] < facts.alive_s for worker in facts.workers)
     if alive and row["overloads"] < DOWN_AFTER and min(due_s, silent_s) > STALLED_S:
         yield Cause(
             "stalled",

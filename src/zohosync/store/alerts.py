@@ -58,15 +58,16 @@ class Sending:
 class AlertBook:
     """The alerts of one organisation."""
 
-    def __init__(self, database: Database, org_id: str) -> None:
-        """Nothing is read yet."""
+    def __init__(self, database: Database, org_id: str, *, alive_s: float = ALIVE_S) -> None:
+        """A worker that was not seen for `alive_s` is silent."""
         self._database = database
         self._org_id = org_id
+        self._alive_s = alive_s
 
     async def glance(self, channels: Iterable[str]) -> Glance | None:
         """What a process that sends to `channels` looks at every few seconds; None: not known."""
         row = await self._database.fetch_one(
-            "glance_alerts", org_id=self._org_id, down_after=DOWN_AFTER, alive_s=ALIVE_S,
+            "glance_alerts", org_id=self._org_id, down_after=DOWN_AFTER, alive_s=self._alive_s,
             closed_for_s=CLOSED_FOR_S, channels=list(channels),
         )  # fmt: skip
         if row is None:
@@ -122,7 +123,7 @@ class AlertBook:
         rows = await transaction.fetch("read_alerts", **who, since=now - LATELY)
         reports = {row["fingerprint"]: row["reported"] for row in rows if row["reported"]}
         return Books(
-            Facts(now, vitals[0], groups, workers, comparisons, reports),
+            Facts(now, vitals[0], groups, workers, comparisons, reports, self._alive_s),
             tuple(_alert(row) for row in rows),
             {row["target"]: row["until"] for row in mutes},
         )
