@@ -3,12 +3,15 @@
 import asyncio
 
 from alert_kit import BOOK, CANARY, inbox, later, process, virtual
-from zohosync.clock import SystemClock
+from zohosync.clock import Chance, SystemClock
 from zohosync.core.options import Secret
 from zohosync.engine.alerts import Heartbeat, watched
 from zohosync.errors import RemoteError
+from zohosync.events import Noted
+from zohosync.sandbox import Fault, Faults, Sandbox, SandboxLimits
 from zohosync.store.database import Database
-from zohosync.testing.virtual import run
+from zohosync.testing.virtual import VirtualClock, run
+from zohosync.testing.world import world
 from zohosync.zoho.beacon import fetch
 
 
@@ -277,3 +280,56 @@ def test_the_heart_beats_where_it_is_told_to_and_a_switch_that_is_away_is_told_o
         await database.close()
 
     asyncio.run(main())
+
+
+def test_what_one_process_wrote_down_and_did_not_send_another_one_sends(database_url: str) -> None:
+    async def main() -> None:
+        async with virtual(database_url) as (database, clock):
+            dies, lives = process(database, clock), process(database, clock, worker="w2")
+            await dies.fail("customers", 1, 1)
+            await dies.alerts.look()
+            assert dies.logged == []
+            await lives.alerts.round()
+            assert len(lives.logged) == 1
+            taken = await dies.book.take(["log"], "w1")
+            assert taken is None
+
+    run(main)
+
+
+def test_a_notice_whose_sender_died_is_sent_when_its_lease_is_over(database_url: str) -> None:
+    async def main() -> None:
+        async with virtual(database_url) as (database, clock):
+            dies, lives = process(database, clock), process(database, clock, worker="w2")
+            await dies.fail("customers", 1, 1)
+            await dies.alerts.look()
+            assert await dies.book.take(["log"], "w1") is not None
+            await lives.alerts.round()
+            assert lives.logged == []
+            await later(lives, 121)
+            await lives.alerts.round()
+            assert len(lives.logged) == 1
+
+    run(main)
+
+
+def test_a_working_worker_tells_at_once_that_zoho_refuses_it(database_url: str) -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        sandbox = Sandbox(clock=clock, chance=Chance(7), limits=SandboxLimits.lifted())
+        database = await Database.open(database_url, now=clock.now)
+        mapping = {"customers": "select 1 as key, 'Ann' as display_name, 'a@example.com' as email"}
+        async with world(database, mapping, sandbox, clock=clock) as joined:
+            sandbox.set_faults(Faults([Fault("unauthorized", "POST /customers", times=9)]))
+            await joined.source.mark_all("customers", priority=5)
+            stop = asyncio.Event()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(joined.service.run(stop))
+                await clock.sleep(30.0)
+                stop.set()
+            told = [event.message for event in joined.events if isinstance(event, Noted)]
+        await database.close()
+        assert [line[:39] for line in told] == ["alert: Zoho refuses our credentials: Zo"]
+        assert "zohosync login" in told[0]
+
+    run(main)
