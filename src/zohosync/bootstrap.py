@@ -365,8 +365,8 @@ def _service(
         tell=tell,
         wake=worker.wake,
         sweep=sweeper.run,
-        besides=besides_of(settings, database, org_id, clock=clock, tell=tell),
-        jobs=jobs_of(settings, database, org_id, clock=clock, tell=tell),
+        besides=besides_of(settings, database, org_id, clock=clock, tell=tell, pace=pace),
+        jobs=jobs_of(settings, database, org_id, clock=clock, tell=tell, pace=pace),
         pace=pace,
     )
     return Service(gate, worker, keeper, presence, project.records, clock)

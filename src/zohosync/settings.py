@@ -299,6 +299,8 @@ def _agree(values: dict[str, Any], origins: dict[str, Origin], document: Documen
         raise document.fail("worker.heartbeat_s", "must be at most half of worker.lease_s")
     if values["worker.send_within_s"] >= values["worker.lease_s"]:
         raise document.fail("worker.send_within_s", "must be less than worker.lease_s")
+    if bool(values["alerts.quiet_from"]) != bool(values["alerts.quiet_to"]):
+        raise document.fail("alerts.quiet_from", "and alerts.quiet_to go together: set both")
     api, accounts = values["zoho.api_url"], values["zoho.accounts_url"]
     if values["organization.mode"] == "sandbox" and "zoho" in (
         urlsplit(api or "zoho://zoho").netloc

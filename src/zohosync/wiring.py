@@ -1,14 +1,18 @@
 """What the settings mean for each room: credentials, policy, mapping texts, watches, write-back."""
 
 import logging
+import os
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 
 from zohosync.clock import Clock
+from zohosync.core.causes import ALIVE_S
 from zohosync.core.kinds import KINDS
 from zohosync.core.options import Secret
 from zohosync.core.plan import Policy
+from zohosync.engine.alerts import Alerts, Channels, Heartbeat, manners_of, watched
 from zohosync.engine.comparing import Comparer
 from zohosync.engine.keeper import Job
 from zohosync.engine.sentinel import Sentinel
@@ -17,6 +21,7 @@ from zohosync.engine.worker import WorkerSettings
 from zohosync.errors import MappingError, SettingsError
 from zohosync.events import Listener, Noted
 from zohosync.settings import FILE, Settings, load
+from zohosync.store.alerts import AlertBook
 from zohosync.store.brakes import Brakes
 from zohosync.store.capture import Watch
 from zohosync.store.comparisons import Comparisons
@@ -27,6 +32,7 @@ from zohosync.store.sweeps import Sweeps
 from zohosync.store.usage import Usage
 from zohosync.store.writeback import WriteBackColumns
 from zohosync.zoho import tokens as oauth
+from zohosync.zoho.beacon import fetch
 from zohosync.zoho.client import Remote
 
 PRUNE_EVERY_S = 600.0
@@ -156,11 +162,46 @@ def sweeper_of(
 
 
 def jobs_of(
-    settings: Settings, database: Database, org_id: str, *, clock: Clock, tell: Listener
+    settings: Settings,
+    database: Database,
+    org_id: str,
+    *,
+    clock: Clock,
+    tell: Listener,
+    pace: float = 1.0,
 ) -> tuple[Job, ...]:
     """The upkeep that the leading worker does for all."""
-    del settings, database, org_id, clock, tell
-    return ()
+    book, beacon = AlertBook(database, org_id), settings.alerts.heartbeat_url
+    alerts = alerts_of(settings, database, org_id, clock=clock, tell=tell, pace=pace)
+    jobs = [Job("alerts", settings.upkeep.alerts_every_s, alerts.job)]
+    if beacon:
+        heart = Heartbeat(lambda: fetch(beacon, clock), book, tell)
+        jobs.append(Job("heartbeat", settings.alerts.heartbeat_every_s, heart.beat))
+    return tuple(Job(job.name, job.every_s, watched(book, job.name, job.run)) for job in jobs)
+
+
+def alerts_of(
+    settings: Settings,
+    database: Database,
+    org_id: str,
+    *,
+    clock: Clock,
+    tell: Listener,
+    pace: float = 1.0,
+) -> Alerts:
+    """What sees to the alerts of an organisation; raises nothing, whatever its channels are.
+
+    `pace` stretches the workers' intervals, and so how soon one is taken for silent.
+    """
+    said = settings.alerts
+    return Alerts(
+        AlertBook(database, org_id, alive_s=ALIVE_S * pace),
+        Channels.of(said.channels),
+        worker=f"{socket.gethostname()}-{os.getpid()}",
+        clock=clock,
+        tell=tell,
+        manners=manners_of(said.threshold, said.quiet_from, said.quiet_to),
+    )
 
 
 USAGE_EVERY_S = 10.0
@@ -168,11 +209,18 @@ USAGE_EVERY_S = 10.0
 
 
 def besides_of(
-    settings: Settings, database: Database, org_id: str, *, clock: Clock, tell: Listener
+    settings: Settings,
+    database: Database,
+    org_id: str,
+    *,
+    clock: Clock,
+    tell: Listener,
+    pace: float = 1.0,
 ) -> Callable[[], Awaitable[None]]:
-    """What the keeper does besides: changed limits, a day that runs short, old evidence."""
+    """What the keeper does besides: changed limits, the day's totals, old evidence, alerts."""
     follow = _limits_follow(settings, database, org_id, tell)
     usage = Usage(database, org_id)
+    alerts = alerts_of(settings, database, org_id, clock=clock, tell=tell, pace=pace)
     due_at_s = clock.monotonic()
     prune_at_s = due_at_s
 
@@ -181,11 +229,10 @@ def besides_of(
         await follow()
         if clock.monotonic() >= due_at_s:
             due_at_s = clock.monotonic() + USAGE_EVERY_S
-            warned = await usage.note()
-            if warned is not None:
-                tell(Noted(warned.words, logging.WARNING))
+            await usage.note()  # whose steps are an alert
         if clock.monotonic() >= prune_at_s and not await usage.prune(settings.database.keep_days):
             prune_at_s = clock.monotonic() + PRUNE_EVERY_S  # else the next round goes on
+        await alerts.round()
 
     return look
 

@@ -78,6 +78,13 @@ select '1', 'customers', 'z' || n, 1198, 1, 1 + n / 200, n % 200, '{"email": "a@
 insert into zohosync.compared (comparison_id, org_id, kind, key, zoho_id, sort, linked, sure)
 select 1198, '1', 'customers', n, 'z' || n, case when n % 500 = 0 then 'differs' else 'linked' end,
        true, true from generate_series(1, 20000) n;
+insert into zohosync.alerts (org_id, fingerprint, topic)
+select '1', 'failed/customers/' || n, 'failed' from generate_series(1, 3000) n;
+insert into zohosync.alert_mutes (org_id, target, until)
+select '1', 'customers/' || n, clock_timestamp() from generate_series(1, 3000) n;
+insert into zohosync.notices (org_id, grave, good, title, body, fingerprints, pending, done_at)
+select '1', false, false, '', '', '{}', '{log}', case when n % 1000 > 0 then clock_timestamp() end
+  from generate_series(1, 3000) n;
 insert into zohosync.workers (worker, org_id, host, pid, version)
 select 'w' || n, '1', 'here', n, '0' from generate_series(1, 3) n;
 """
@@ -116,6 +123,9 @@ COMMON: dict[str, Any] = {
     "cause": "endings", "count": 20, "over": True, "night": True, "alive_s": 30,
     "linked": "z4004", "intent_id": None, "rivals": [], "rivals_seen": [], "excluded": [],
     "closes": False, "heir_of": None, "word": "new",
+    "closed_for_s": 60, "channels": ["log"], "target": "customers", "for_s": 60, "taken": ["log"],
+    "error": None, "retry_s": 60, "keep_s": 60, "notice_id": 900, "tries": 1,
+    "reported": None,
     "since": SystemClock().now() - timedelta(hours=1), "day": SystemClock().now().date(),
     "calls": '[{"place": 0, "door": "api", "lane": 5, "kind": "customers", "key": "500",'
     ' "lease_epoch": 7, "operation": "x", "method": "POST", "path": "/", "writes": true}]',
@@ -131,6 +141,9 @@ WAYS: dict[str, list[dict[str, Any]]] = {
     "retry_failed": [{"key": None}, {"key": "4001"}],
     "touch_organization": [{"pause": None}],
     "read_compared": [LATER],
+    "save_alerts": [{"rows": '[{"fingerprint": "failed/customers/9", "topic": "failed"}]'}],
+    "report_trouble": [{"fingerprint": "failed/9", "reported": said} for said in (None, "x")],
+    "mute_alerts": [{}, {"for_s": None, "target": "customers/9"}],
 }
 # Tables of a handful of rows: their index is there and fits, though a scan may be as cheap.
 SMALL = ("organizations", "workers", "watches", "migrations", "installation", "token_cache")
@@ -141,6 +154,7 @@ PAGES = {
     "read_parents": 20, "taken_ids": 20, "promised_ids": 20, "open_calls": 250, "finish_calls": 40,
     "extend_leases": 60, "rescue_records": 1_500, "lock_organization": 10,
     "touch_organization": 20, "beat": 20, "note_usage": 20, "warn_usage": 20,
+    "glance_alerts": 30,
 }  # fmt: skip
 
 Explain = Callable[..., dict[str, Any]]

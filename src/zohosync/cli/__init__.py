@@ -7,7 +7,19 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from zohosync.cli import compare, foresee, install, play, prepare, see, settle, steer, usage, work
+from zohosync.cli import (
+    alerts,
+    compare,
+    foresee,
+    install,
+    play,
+    prepare,
+    see,
+    settle,
+    steer,
+    usage,
+    work,
+)
 from zohosync.cli.screen import EXITS, FAILED, INTERRUPTED, OK, PANELS, WRONG, as_json
 
 
@@ -44,6 +56,7 @@ VERBS = (
     ("run", work.run), ("run", work.backfill), ("run", steer.retry), ("run", steer.pause),
     ("run", steer.resume), ("run", settle.settle),
     ("see", see.status), ("see", see.why), ("see", see.logs), ("see", usage.report),
+    ("see", alerts.alerts),
     ("keep", see.settings),
 )  # fmt: skip
 for _, _verb in VERBS:

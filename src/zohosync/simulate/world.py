@@ -1,6 +1,8 @@
 """A simulated company with its workers, its Zoho and its database: what happenings touch."""
 
 import asyncio
+import re
+import socket
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -25,6 +27,9 @@ from zohosync.testing.virtual import VirtualClock
 T = TypeVar("T")
 
 ZONES = ("Africa/Johannesburg", "Africa/Johannesburg", "America/New_York", "Pacific/Auckland")
+
+_OURS = re.compile(rf"\b{re.escape(socket.gethostname())}(-\d+)?\b")
+"""How this machine, and a process on it, is called."""
 
 
 class World:
@@ -91,8 +96,8 @@ class World:
         self.interruptions.append(self.clock.now())
 
     def note(self, text: str) -> None:
-        """A line of the trace; where the server's files stand is none of it."""
-        text = text.replace(self.place, "the database")
+        """A line of the trace; nothing in it is of this machine: files, host, process."""
+        text = _OURS.sub("host", text.replace(self.place, "the database"))
         self.lines.append(f"{self.clock.monotonic():12.4f} {text}")
 
     def act(self, act: Act) -> None:

@@ -3,12 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from zohosync.core.causes import ALIVE_S
 from zohosync.core.records import Claim, Ref
 from zohosync.store.claims import claim_of
 from zohosync.store.database import Database, Row
-
-ALIVE_S = 30.0
-"""A worker that was not seen for this long is taken for dead (it beats every 10 s)."""
 
 MOVING = ("marked", "pending", "syncing", "retrying", "uncertain")
 
