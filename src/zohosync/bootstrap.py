@@ -19,6 +19,7 @@ from zohosync.engine.service import Service
 from zohosync.engine.worker import Worker
 from zohosync.errors import MappingError, SchemaError, SettingsError, ZohosyncError
 from zohosync.events import Listener
+from zohosync.jobs import besides_of, jobs_of
 from zohosync.settings import Settings
 from zohosync.store.brakes import Brakes
 from zohosync.store.comparisons import Comparisons
@@ -38,11 +39,10 @@ from zohosync.store.records import Records
 from zohosync.store.source import Source, described
 from zohosync.store.sweeps import Sweeps
 from zohosync.store.tokens import TokenCache
+from zohosync.store.upkeep import Upkeep
 from zohosync.store.writeback import WriteBack
 from zohosync.wiring import (
-    besides_of,
     credentials_of,
-    jobs_of,
     policy_of,
     secret_of,
     sweeper_of,
@@ -367,6 +367,7 @@ def _service(
         sweep=sweeper.run,
         besides=besides_of(settings, database, org_id, clock=clock, tell=tell, pace=pace),
         jobs=jobs_of(settings, database, org_id, clock=clock, tell=tell, pace=pace),
+        upkeep=Upkeep(database, org_id, project.worker),
         pace=pace,
     )
     return Service(gate, worker, keeper, presence, project.records, clock)

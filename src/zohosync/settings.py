@@ -43,6 +43,7 @@ from zohosync.core.sections import (
     AlertSettings,
     Caches,
     Organization,
+    Retention,
     Targets,
     Upkeep,
     WatchSettings,
@@ -64,7 +65,7 @@ class Place:
     url: Secret
     directory: Path
     keep_days: int = 90
-    """How long calls and attempts are kept as evidence."""
+    """How long calls and attempts are kept as evidence, where [retention] does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ class Settings:
     sweep_at: str = "02:30"
     sweep_compare: str = "never"
     upkeep: Upkeep = field(default_factory=Upkeep)
+    retention: Retention = field(default_factory=Retention)
     caches: Caches = field(default_factory=Caches)
     alerts: AlertSettings = field(default_factory=AlertSettings)
     targets: Targets = field(default_factory=Targets)
@@ -211,6 +213,7 @@ def _load(project: Path, document: Document, flags: Mapping[str, Any]) -> Settin
         sweep_at=values["sweep.at"],
         sweep_compare=values["sweep.compare"],
         upkeep=Upkeep(**_section(values, "upkeep")),
+        retention=Retention(**_section(values, "retention")),
         caches=Caches(**_section(values, "cache")),
         alerts=AlertSettings(**_section(values, "alerts")),
         targets=Targets(**_section(values, "targets")),
@@ -257,14 +260,18 @@ def _effective(
     )
     raw, source = next(((raw, source) for raw, source in said if raw is not None), (None, ""))
     if raw is None:
-        shown = "" if entry.default is None or entry.secret else str(entry.default)
+        shown = "" if entry.secret else _shown(entry.default)
         return entry.default, Origin(entry.name, shown, "default")
     try:
         value = entry.read(raw)
     except ValueError as error:
         raise SettingsError(f"{entry.name} {error}", place=source) from None
-    shown = masked(value) if entry.secret else "" if value is None else str(value)
+    shown = masked(value) if entry.secret else _shown(value)
     return value, Origin(entry.name, shown, source)
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
 
 
 def _limits(values: Mapping[str, Any], origins: dict[str, Origin]) -> Limits:

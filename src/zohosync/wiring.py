@@ -1,42 +1,28 @@
 """What the settings mean for each room: credentials, policy, mapping texts, watches, write-back."""
 
 import logging
-import os
-import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 
 from zohosync.clock import Clock
-from zohosync.core.causes import ALIVE_S
 from zohosync.core.kinds import KINDS
 from zohosync.core.options import Secret
 from zohosync.core.plan import Policy
-from zohosync.engine.alerts import Alerts, Channels, Heartbeat, manners_of, watched
 from zohosync.engine.comparing import Comparer
-from zohosync.engine.keeper import Job
 from zohosync.engine.sentinel import Sentinel
 from zohosync.engine.sweep import Sweeper, SweepSettings
 from zohosync.engine.worker import WorkerSettings
 from zohosync.errors import MappingError, SettingsError
 from zohosync.events import Listener, Noted
-from zohosync.settings import FILE, Settings, load
-from zohosync.store.alerts import AlertBook
+from zohosync.settings import Settings
 from zohosync.store.brakes import Brakes
 from zohosync.store.capture import Watch
 from zohosync.store.comparisons import Comparisons
-from zohosync.store.database import Database
-from zohosync.store.organizations import change_limits
 from zohosync.store.source import Source
 from zohosync.store.sweeps import Sweeps
-from zohosync.store.usage import Usage
 from zohosync.store.writeback import WriteBackColumns
 from zohosync.zoho import tokens as oauth
-from zohosync.zoho.beacon import fetch
 from zohosync.zoho.client import Remote
-
-PRUNE_EVERY_S = 600.0
-"""How often calls and attempts that are too old are looked for, once there are none left."""
 
 
 def credentials_of(settings: Settings) -> oauth.Credentials:
@@ -121,6 +107,7 @@ def worker_settings_of(settings: Settings, installation: str) -> WorkerSettings:
         poll_s=settings.worker.poll_s,
         policy=policy_of(settings, installation),
         marker_field=settings.organization.marker_field,
+        redact=settings.retention.redact,
     )
 
 
@@ -159,111 +146,3 @@ def sweeper_of(
         pace=pace,
         afterwards=sentinel.look if sentinel else None,
     )
-
-
-def jobs_of(
-    settings: Settings,
-    database: Database,
-    org_id: str,
-    *,
-    clock: Clock,
-    tell: Listener,
-    pace: float = 1.0,
-) -> tuple[Job, ...]:
-    """The upkeep that the leading worker does for all."""
-    book, beacon = AlertBook(database, org_id), settings.alerts.heartbeat_url
-    alerts = alerts_of(settings, database, org_id, clock=clock, tell=tell, pace=pace)
-    jobs = [Job("alerts", settings.upkeep.alerts_every_s, alerts.job)]
-    if beacon:
-        heart = Heartbeat(lambda: fetch(beacon, clock), book, tell)
-        jobs.append(Job("heartbeat", settings.alerts.heartbeat_every_s, heart.beat))
-    return tuple(Job(job.name, job.every_s, watched(book, job.name, job.run)) for job in jobs)
-
-
-def alerts_of(
-    settings: Settings,
-    database: Database,
-    org_id: str,
-    *,
-    clock: Clock,
-    tell: Listener,
-    pace: float = 1.0,
-) -> Alerts:
-    """What sees to the alerts of an organisation; raises nothing, whatever its channels are.
-
-    `pace` stretches the workers' intervals, and so how soon one is taken for silent.
-    """
-    said = settings.alerts
-    return Alerts(
-        AlertBook(database, org_id, alive_s=ALIVE_S * pace),
-        Channels.of(said.channels),
-        worker=f"{socket.gethostname()}-{os.getpid()}",
-        clock=clock,
-        tell=tell,
-        manners=manners_of(said.threshold, said.quiet_from, said.quiet_to),
-    )
-
-
-USAGE_EVERY_S = 10.0
-"""How often the day's totals are kept, and whether it runs short is asked."""
-
-
-def besides_of(
-    settings: Settings,
-    database: Database,
-    org_id: str,
-    *,
-    clock: Clock,
-    tell: Listener,
-    pace: float = 1.0,
-) -> Callable[[], Awaitable[None]]:
-    """What the keeper does besides: changed limits, the day's totals, old evidence, alerts."""
-    follow = _limits_follow(settings, database, org_id, tell)
-    usage = Usage(database, org_id)
-    alerts = alerts_of(settings, database, org_id, clock=clock, tell=tell, pace=pace)
-    due_at_s = clock.monotonic()
-    prune_at_s = due_at_s
-
-    async def look() -> None:
-        nonlocal due_at_s, prune_at_s
-        await follow()
-        if clock.monotonic() >= due_at_s:
-            due_at_s = clock.monotonic() + USAGE_EVERY_S
-            await usage.note()  # whose steps are an alert
-        if clock.monotonic() >= prune_at_s and not await usage.prune(settings.database.keep_days):
-            prune_at_s = clock.monotonic() + PRUNE_EVERY_S  # else the next round goes on
-        await alerts.round()
-
-    return look
-
-
-def _limits_follow(
-    settings: Settings, database: Database, org_id: str, tell: Listener
-) -> Callable[[], Awaitable[None]]:
-    """What makes limits that are changed in zohosync.toml hold without a restart."""
-    file = settings.project / FILE
-    seen = _changed_at(file)
-    held = settings.limits
-
-    async def look() -> None:
-        nonlocal seen, held
-        if (changed_at := _changed_at(file)) == seen:
-            return
-        try:
-            limits = load(settings.project).limits
-        except SettingsError as error:
-            tell(Noted(f"the changed {FILE} is not used: {error}", logging.WARNING))
-            seen = changed_at
-            return
-        if limits != held and await change_limits(database, org_id, limits):
-            tell(Noted(f"the limits of {FILE} hold now"))
-        seen, held = changed_at, limits
-
-    return look
-
-
-def _changed_at(file: Path) -> int:
-    try:
-        return file.stat().st_mtime_ns
-    except OSError:
-        return 0

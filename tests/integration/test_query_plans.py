@@ -119,6 +119,8 @@ COMMON: dict[str, Any] = {
     "after": "z5", "sorts": ["differs"], "counts": "{}", "versions": '{"4004": 2}',
     "rows": '[{"key": "4004", "zoho_id": "z4004", "place": 1, "fields": {}, "rivals": ["z1"],'
     ' "proof": {}, "sort": "linked", "payload": {}, "accepted": {}, "version": 2}]',
+    "jobs": ["retention", "metrics"], "job": "retention", "runs": 0, "took_ms": 9, "told": None,
+    "done": True, "log_message": None, "tells": True, "act": "forget", "closed_intent": None,
     "asked": "1:x", "mappings": '{"customers": "2"}', "places": [0, 1], "at": "02:30",
     "cause": "endings", "count": 20, "over": True, "night": True, "alive_s": 30,
     "linked": "z4004", "intent_id": None, "rivals": [], "rivals_seen": [], "excluded": [],
@@ -144,9 +146,27 @@ WAYS: dict[str, list[dict[str, Any]]] = {
     "save_alerts": [{"rows": '[{"fingerprint": "failed/customers/9", "topic": "failed"}]'}],
     "report_trouble": [{"fingerprint": "failed/9", "reported": said} for said in (None, "x")],
     "mute_alerts": [{}, {"for_s": None, "target": "customers/9"}],
+    "prune_calls": [LATER],
+    "prune_logs": [LATER],
+    "prune_audit": [LATER],
+    "prune_seen": [{"keep_days": 0, **LATER}],
+    "prune_compared": [{"keep_days": 0, **LATER}],
+    "prune_usage": [LATER],
+    "forget_record": [{"hints": ["raised"]}],
 }
 # Tables of a handful of rows: their index is there and fits, though a scan may be as cheap.
-SMALL = ("organizations", "workers", "watches", "migrations", "installation", "token_cache")
+SMALL = (
+    "organizations",
+    "workers",
+    "leaders",
+    "jobs",
+    "forgotten",
+    "audit",
+    "watches",
+    "migrations",
+    "installation",
+    "token_cache",
+)
 # What runs all the time, and how many 8 kB pages it may touch, whatever the size of the book.
 PAGES = {
     "claim_records": 400, "fold_marks": 400, "next_due": 60, "view_journal": 300,

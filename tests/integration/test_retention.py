@@ -4,12 +4,12 @@ import asyncio
 from typing import Any
 
 from zohosync.clock import Chance
+from zohosync.jobs import PRUNE_EVERY_S
 from zohosync.sandbox import Sandbox, SandboxLimits
 from zohosync.store.database import Database
-from zohosync.store.usage import Usage
+from zohosync.store.upkeep import PRUNES, Upkeep
 from zohosync.testing.virtual import VirtualClock, run
 from zohosync.testing.world import WorldSettings, world
-from zohosync.wiring import PRUNE_EVERY_S
 
 MAPPING = {"customers": "select n as key, 'P ' || n as display_name from generate_series(1, 3) n"}
 # One call and one attempt a day for 200 days; of those long past, one is a record's open intent,
@@ -81,10 +81,16 @@ async def test_old_evidence_goes_a_few_rows_at_a_time_and_the_rest_stays(
             " values ('1', 'us', 'sandbox', 'UTC')"
         )
     await past(database, "1")
-    usage = Usage(database, "1")
-    assert await usage.prune(90) == 111 - 3 + 111
-    assert await usage.prune(90) == 0
+    assert await pruned(database, 90) == 111 - 3 + 111
+    assert await pruned(database, 90) == 0
     found = await rows(database, DAYS)
     assert [row["intent_state"] for row in found[:3]] == ["open", "closed", "duplicate"]
     assert len(found) == 92
-    assert await usage.prune(8) == 82 + 82
+    assert await pruned(database, 8) == 82 + 82
+
+
+async def pruned(database: Database, keep_days: int) -> int:
+    """How many rows went, with one statement for each sort."""
+    upkeep = Upkeep(database, "1", "w")
+    queries = [query for names in PRUNES.values() for query in names]
+    return sum([(await upkeep.prune(query, keep_days)).gone for query in queries])

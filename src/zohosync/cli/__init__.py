@@ -12,6 +12,7 @@ from zohosync.cli import (
     compare,
     foresee,
     install,
+    keep,
     play,
     prepare,
     see,
@@ -19,7 +20,7 @@ from zohosync.cli import (
     steer,
     usage,
     work,
-)
+)  # fmt: skip
 from zohosync.cli.screen import EXITS, FAILED, INTERRUPTED, OK, PANELS, WRONG, as_json
 
 
@@ -57,7 +58,7 @@ VERBS = (
     ("run", steer.resume), ("run", settle.settle),
     ("see", see.status), ("see", see.why), ("see", see.logs), ("see", usage.report),
     ("see", alerts.alerts),
-    ("keep", see.settings),
+    ("keep", see.settings), ("keep", keep.upkeep), ("keep", keep.forget),
 )  # fmt: skip
 for _, _verb in VERBS:
     app.command(epilog=EXITS)(_verb)

@@ -216,6 +216,20 @@ def settings_of(project: Path, flags: Mapping[str, Any] | None = None) -> "Setti
     return load(project, flags=flags)
 
 
+def agreed(screen: Screen, place: str) -> bool:
+    """Ask where somebody can answer. Raises SettingsError where nobody can, and --yes was not said.
+
+    A question is on the screen already.
+    """
+    from zohosync.errors import SettingsError
+
+    if not sys.stdin.isatty():
+        what = "Nobody is there to be asked"
+        raise SettingsError(what, place=place, next_step="look at it, and say --yes")
+    screen.line("Is that so? [y/N]", style="bold")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def kinds_of(named: Sequence[str] | None, mapped: Sequence[str]) -> tuple[str, ...]:
     """The kinds that a command names, all mapped ones when it names none. Raises SettingsError."""
     import difflib

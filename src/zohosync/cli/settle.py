@@ -1,7 +1,6 @@
 """The verb that decides what only a person can: settle."""
 
 import asyncio
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +14,7 @@ from zohosync.cli.screen import (
     AsJson,
     ProjectDir,
     Screen,
+    agreed,
     instant,
     kinds_of,
     settings_of,
@@ -96,7 +96,7 @@ async def _say(
         spoken = await bench.consider(ref, Word(word), zoho_id)
         for text in _consequences(ref, spoken):
             screen.line(text)
-        if not yes and not _agreed(screen):
+        if not yes and not agreed(screen, "zohosync settle"):
             screen.line("Nothing was changed.")
             screen.result({"settled": False, "kind": ref.kind, "key": ref.key})
             return FAILED
@@ -113,14 +113,6 @@ async def _say(
         }
     )  # fmt: skip
     return OK
-
-
-def _agreed(screen: Screen) -> bool:
-    """Ask where somebody can answer; a script that did not say --yes is told so."""
-    if not sys.stdin.isatty():
-        _wrong_if(True, "Nobody is there to be asked", "look at it, and say --yes")
-    screen.line("Is that so? [y/N]", style="bold")
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _consequences(ref: Any, spoken: "Spoken") -> list[str]:
@@ -153,7 +145,7 @@ async def _bench(settings: "Settings", word: "Word") -> "AsyncIterator[Bench]":
 
     def bench(project: Any, read: Any = None) -> Bench:
         return Bench(
-            Settling(project.database, project.org_id),
+            Settling(project.database, project.org_id, settings.retention.redact),
             project.records,
             project.source,
             policy_of(settings, project.installation),

@@ -126,6 +126,10 @@ def marked(text: Any, marker: str) -> bool:
     return isinstance(text, str) and any(line.strip() == marker for line in text.splitlines())
 
 
+FORGOTTEN = "forgotten"
+"""Stands for all that a row said of itself, in a record that was forgotten."""
+
+
 def identity_of(desired: Desired) -> Payload:
     """Who the row says it is, beyond its key: tells a key that was given to somebody else."""
     kind = KINDS[desired.ref.kind]
@@ -141,7 +145,12 @@ def identity_of(desired: Desired) -> Payload:
 
 
 def somebody_else(kind: Kind, before: Payload, now: Payload) -> bool:
-    """Whether a key that came back names another customer, invoice or payment than before (D2)."""
+    """Whether a key that came back names another customer, invoice or payment than before (D2).
+
+    Of one that was forgotten nobody can tell, so it does.
+    """
+    if before.get(FORGOTTEN):
+        return True
     groups = (*kind.somebody, ("customer_key",))
     return any(
         all(name in before and not same(before[name], now.get(name)) for name in group)

@@ -97,6 +97,14 @@ def secret_text(value: Any) -> Secret:
     return Secret(text(value) or "")
 
 
+def names(value: Any) -> tuple[str, ...]:
+    """A list of names; from the environment, parted by commas."""
+    listed = value.split(",") if isinstance(value, str) else value
+    if not isinstance(listed, list | tuple) or not all(isinstance(each, str) for each in listed):
+        raise ValueError('must be a list of names such as ["email", "phone"]')
+    return tuple(each.strip() for each in listed if each.strip())
+
+
 def choice(*names: str) -> Read:
     """One of these names."""
 

@@ -9,7 +9,7 @@ from typing import Any
 from zohosync.core.kind import Kind
 from zohosync.core.kinds import ALL_FIELDS, KINDS
 from zohosync.core.lines import KEPT, KEPT_STATE, with_line_ids
-from zohosync.core.mapping import identity_of, somebody_else
+from zohosync.core.mapping import FORGOTTEN, identity_of, somebody_else
 from zohosync.core.records import (
     Claim,
     Desired,
@@ -75,11 +75,14 @@ def plan(
         return Find(Purpose.CHECK, claim.payload or {}, zoho_id=claim.zoho_id)
     if desired is None or not desired.eligible:
         return _leave(kind, desired, claim, policy)
-    before = claim.gone_identity
-    if before and claim.zoho_id and somebody_else(kind, before, identity_of(desired)):
+    if _reused(kind, desired, claim):
+        before = claim.gone_identity or {}
+        what = "the row under this key is somebody else now"
+        if before.get(FORGOTTEN):
+            what = f"what had it was forgotten, and is in Zoho as {claim.zoho_id or 'another row'}"
         return Fail(
             _invalid(
-                "key re-used: the row under this key is somebody else now: give it a key of its "
+                f"key re-used: {what}: give it a key of its "
                 f"own, or say which it is: `zohosync settle {claim.ref} --same` or `--new`",
                 "key",
                 REUSED,
@@ -99,6 +102,14 @@ def plan(
     if desired.raised_by == "zoho":
         return Nothing()
     return _converge(desired, wanted, claim)
+
+
+def _reused(kind: Kind, desired: Desired, claim: Claim) -> bool:
+    """Whether the key came back as somebody else, or was forgotten meanwhile."""
+    before = claim.gone_identity
+    if not before or not (claim.zoho_id or before.get(FORGOTTEN)):
+        return False
+    return somebody_else(kind, before, identity_of(desired))
 
 
 def resolve(desired: Desired, parents: Mapping[Ref, ParentView]) -> Payload:

@@ -32,7 +32,10 @@ RENAMED = "renamed"
 
 @dataclass(frozen=True, slots=True)
 class Namesake:
-    """A record that says the same of itself; `busy`: a write may land; `gone`: its row was away."""
+    """A record that says the same of itself; `busy`: a write may land; `gone`: its row was away.
+
+    Of a `forgotten` one only its Zoho id is known, and that it did say the same.
+    """
 
     ref: Ref
     zoho_id: str | None
@@ -41,12 +44,17 @@ class Namesake:
     hints: Mapping[str, Any] = field(default_factory=dict)
     busy: bool = False
     gone: bool = False
+    forgotten: bool = False
 
 
 def vanished(namesake: Namesake, identity: Payload, row: Desired | None) -> bool:
     """Whether the namesake's row is not there, or its key came back as somebody else."""
     kind = KINDS[namesake.ref.kind]
-    return row is None or (namesake.gone and somebody_else(kind, identity, identity_of(row)))
+    return (
+        namesake.forgotten
+        or row is None
+        or (namesake.gone and somebody_else(kind, identity, identity_of(row)))
+    )
 
 
 def tells(kind: Kind, identity: Payload) -> bool:
@@ -96,6 +104,8 @@ def succeed(step: Step, claim: Claim, namesakes: Sequence[Namesake]) -> Step:
 
 def _beyond_doubt(kind: Kind, step: Step, namesake: Namesake) -> bool:
     """A number, a name or a reference is; of what has none, all must be as it was."""
+    if namesake.forgotten:
+        return False
     if kind.somebody or kind.identity == kind.namesake:
         return True
     wanted = step.wanted if isinstance(step, Create) else {}

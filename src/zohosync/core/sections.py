@@ -1,8 +1,8 @@
-"""The sections of a project's settings as values, and the options of upkeep, caches and alerts."""
+"""The sections of a project's settings as values, and the options of upkeep."""
 
 from dataclasses import dataclass, field
 
-from zohosync.core.options import Option, Secret, number, secret_text, time_of_day
+from zohosync.core.options import Option, Secret, names, number, secret_text, time_of_day
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,29 @@ class Upkeep:
     alerts_every_s: float = 1_800.0
 
 
+REDACT = (
+    "display_name", "customer_name", "first_name", "last_name", "salutation", "company_name",
+    "email", "email_ids", "phone", "mobile", "fax", "website", "department", "designation", "notes",
+    "billing_address", "shipping_address", "vat_reg_no", "tax_reg_no", "gst_no", "contact_persons",
+)  # fmt: skip
+"""The fields that tell of a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How many days what is kept; `redact` are fields whose values no log keeps.
+
+    Where no days are said of logs and journal, `database.keep_days` holds.
+    """
+
+    logs_days: int | None = None
+    journal_days: int | None = None
+    audit_days: int = 3_650
+    comparisons_days: int = 90
+    usage_days: int = 1_095
+    redact: tuple[str, ...] = REDACT
+
+
 @dataclass(frozen=True, slots=True)
 class Caches:
     """How long a copy serves; seconds. The numbers are the guide's."""
@@ -103,11 +126,18 @@ class Targets:
 
 
 _SPELL = number(1, 31_536_000, whole=False)
+_DAYS = number(8, 36_500, whole=True)
 _COUNT = number(0, 1_000_000, whole=True)
 OPTIONS = (
     Option("upkeep.metrics_every_s", _SPELL, 86_400.0),
     Option("upkeep.health_every_s", _SPELL, 3_600.0),
     Option("upkeep.alerts_every_s", _SPELL, 1_800.0),
+    Option("retention.logs_days", _DAYS),
+    Option("retention.journal_days", _DAYS),
+    Option("retention.audit_days", _DAYS, 3_650),
+    Option("retention.comparisons_days", _DAYS, 90),
+    Option("retention.usage_days", _DAYS, 1_095),
+    Option("retention.redact", names, REDACT),
     Option("cache.org_data_ttl_s", _SPELL, 86_400.0),
     Option("cache.sync_status_ttl_s", _SPELL, 30.0),
     Option("cache.misses_ttl_s", _SPELL, 60.0),

@@ -112,7 +112,9 @@ class Bench:
         if not tells(KINDS[ref.kind], identity):
             return ()
         akin = await self.records.namesakes(ref, identity)
-        rows = await self.source.desired(akin) if akin else {}
+        named = [other for other in akin if not akin[other].forgotten]
+        rows = await self.source.desired(named) if named else {}
+        rows |= dict.fromkeys(akin.keys() - set(named))
         return tuple(
             akin[other] for other, row in rows.items() if vanished(akin[other], identity, row)
         )

@@ -16,6 +16,7 @@ from zohosync.core.lanes import places_of
 from zohosync.core.mapping import identity_of
 from zohosync.core.outcome import judge
 from zohosync.core.plan import Policy, plan
+from zohosync.core.privacy import evidence
 from zohosync.core.records import (
     Claim,
     Desired,
@@ -51,7 +52,7 @@ class WorkerSettings:
     """How a worker works; all times in seconds.
 
     `reserve` of the `slots` are kept for live records; `poll_s` is how often an idle worker
-    looks for marks; due times are slept to exactly.
+    looks for marks; due times are slept to exactly. `redact` are fields that no log keeps.
     """
 
     slots: int = 10
@@ -61,6 +62,7 @@ class WorkerSettings:
     poll_s: float = 0.5
     policy: Policy = field(default_factory=Policy)
     marker_field: str | None = None
+    redact: tuple[str, ...] = ()
 
 
 class Worker:
@@ -115,6 +117,7 @@ class Worker:
             identity=identity_of(desired) if desired and not desired.faults else None,
             reads_saved=reads_spared(step, desired, parents, reply),
             asked=asked_of(desired) if desired else None,
+            evidence=evidence(step, reply, claim, self._settings.redact),
         )
         settled = await self._records.settle(claim, settlement, note)
         self._tell(_ended(claim, settlement, note, settled))
@@ -127,8 +130,10 @@ class Worker:
         if claim.identity is None or kind.internal or not tells(kind, claim.identity):
             return []
         akin = await self._records.namesakes(claim.ref, claim.identity)
-        rows = await self._source.desired(akin) if akin else {}
-        unread = [replace(akin[ref], busy=True) for ref in akin if ref not in rows]
+        named = [ref for ref in akin if not akin[ref].forgotten]  # of the others no key is known
+        rows = await self._source.desired(named) if named else {}
+        unread = [replace(akin[ref], busy=True) for ref in named if ref not in rows]
+        rows |= dict.fromkeys(akin.keys() - set(named))
         who = claim.identity
         return [*unread, *(akin[ref] for ref, row in rows.items() if vanished(akin[ref], who, row))]
 

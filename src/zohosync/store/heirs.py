@@ -58,4 +58,5 @@ def _namesake(kind: str, row: Mapping[str, Any]) -> Namesake:
         row["hints"] or {},
         row["busy"],
         row["gone"],
+        row["forgotten"],
     )

@@ -10,6 +10,7 @@ import simplejson
 from zohosync.core.governor import DOWN_AFTER, MISSING_WINDOW_S
 from zohosync.core.kinds import KINDS
 from zohosync.core.lanes import Places
+from zohosync.core.privacy import Evidence, hushed
 from zohosync.core.records import (
     LANES,
     Claim,
@@ -40,13 +41,14 @@ class AttemptNote:
     """What the log keeps of an attempt besides its settlement.
 
     `reads_saved`: look-ups whose results were known already; `asked`: what its row asked for.
+    `evidence` is what may be kept of what was sent and answered.
     """
 
     step: str
     entity_type: str
     duration_ms: int
     identity: Payload | None = None
-    request: Payload | None = None
+    evidence: Evidence | None = None
     reads_saved: int = 0
     asked: str | None = None
 
@@ -278,14 +280,18 @@ class Records:
     def _log(self, claim: Claim, settlement: Settlement, note: AttemptNote) -> dict[str, Any]:
         failed = settlement.status in (Status.RETRYING, Status.FAILED)
         status = "success" if settlement.status is Status.SYNCED else str(settlement.status)
+        kept = note.evidence or Evidence()
+        closes = settlement.intent is IntentAfter.CLOSE
         return {
             "entity_type": note.entity_type,
             "step": note.step,
             "log_status": status,
             "result": settlement.result,
             "attempt": claim.attempts + (0 if not failed else 1) or 1,
-            "request": None if note.request is None else _json(note.request),
-            "response": None,
+            "request": _json_or_none(kept.request),
+            "response": _json_or_none(kept.response),
+            "log_message": hushed(_problem(settlement.problem)["error_message"], kept.values),
+            "closed_intent": _json_or_none(kept.closed) if closes else None,
             "duration_ms": note.duration_ms,
             "worker": self._worker,
             "reads_saved": note.reads_saved,
@@ -358,6 +364,10 @@ def _problem(problem: Problem | None) -> dict[str, str | None]:
         "error_field": problem.field if problem else None,
         "error_message": problem.message[:1_000] if problem else None,
     }
+
+
+def _json_or_none(value: Payload | None) -> str | None:
+    return None if value is None else _json(value)
 
 
 def _json(value: Any) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import simplejson
 
+from zohosync.core.privacy import redacted
 from zohosync.core.records import Ref, fingerprint
 from zohosync.core.settling import CODES, Standing, Verdict
 from zohosync.errors import DatabaseError, LeaseLostError
@@ -15,10 +16,11 @@ from zohosync.store.records import ONE_PER_ZOHO_ID
 
 @dataclass(frozen=True, slots=True)
 class Settling:
-    """The records of one organisation that wait for a word."""
+    """The records of one organisation that wait for a word; `redact` are fields not kept."""
 
     database: Database
     org_id: str
+    redact: tuple[str, ...] = ()
 
     async def doubts(self, kind: str | None, *, limit: int) -> list[Row]:
         """The records that wait for a word, each with its evidence."""
@@ -80,14 +82,16 @@ class Settling:
     def _word(self, standing: Standing, verdict: Verdict, why: str) -> dict[str, Any]:
         """What settle_by_word is told."""
         claim, payload = standing.claim, verdict.payload
+        intent = claim.intent
         return {
             **self._who(claim.ref),
             "epoch": claim.epoch,
             "version": claim.version,
             "linked": claim.zoho_id,
-            "intent_id": claim.intent.call_id if claim.intent else None,
+            "intent_id": intent.call_id if intent else None,
             "rivals_seen": list(standing.rivals),
             "closes": verdict.closes,
+            "closed_intent": _json(redacted(intent.payload, self.redact)) if intent else None,
             "zoho_id": verdict.zoho_id,
             "payload": _json(payload),
             "fingerprint": None if payload is None else fingerprint(payload),

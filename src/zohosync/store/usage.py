@@ -14,9 +14,6 @@ from zohosync.store.database import Database, Row
 WARN_STEPS = (80, 95, 100)
 """Percent of the day's limit at which somebody is told, once each a day."""
 
-PRUNED_AT_ONCE = 2_000
-"""Rows of each table that one round of upkeep looks at: some milliseconds' work."""
-
 
 @dataclass(frozen=True, slots=True)
 class Warned:
@@ -74,15 +71,6 @@ class Usage:
             return None
         row = rows[0]
         return Warned(row["day"], row["warned"], row["calls"], row["foreign_calls"], row["per_day"])
-
-    async def prune(self, keep_days: int) -> int:
-        """Delete some of the calls and attempts that are older; how many of them went.
-
-        What a record still needs to find out what became of a write is never among them.
-        """
-        old = {"keep_days": keep_days, "limit": PRUNED_AT_ONCE}
-        calls = await self._database.execute("prune_calls", **old)
-        return calls + await self._database.execute("prune_logs", **old)
 
     async def used(self, days: int) -> Used | None:
         """The last so many days of the organisation's own, today included; None: not known."""

@@ -23,6 +23,8 @@ with was as (
   delete from zohosync.api_calls where exists (select from copied)
 ), tokens as (
   delete from zohosync.token_cache where exists (select from copied)
+), forgotten as (
+  delete from zohosync.forgotten where exists (select from copied)
 ), workers as (
   delete from zohosync.workers where exists (select from copied)
 ), notices as (

@@ -17,7 +17,7 @@ with held as materialized (
      and r.rivals = %(rivals_seen)s::text[]
      for no key update
 ), noted as (
-  update zohosync.api_calls c set intent_state = 'closed'
+  update zohosync.api_calls c set intent_state = 'closed', intent = coalesce(%(closed_intent)s::jsonb, c.intent)
     from held h
    where c.call_id = h.intent_id and %(closes)s
 ), settled as (

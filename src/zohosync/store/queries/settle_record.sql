@@ -15,6 +15,7 @@ with held as materialized (
   update zohosync.api_calls c
      set intent_state = case when c.intent_state = 'duplicate' and %(intent_state)s = 'open'
                              then 'duplicate' else %(intent_state)s end,
+         intent = coalesce(%(closed_intent)s::jsonb, c.intent),
          absent_at = case when %(absent)s then zohosync.current_time() else c.absent_at end
     from held h
    where c.call_id = h.intent_id
@@ -63,7 +64,7 @@ with held as materialized (
     request_payload, response_payload, duration_ms, calls, worker, changes, reads_saved)
   select s.org_id, s.kind, s.key, %(version)s, %(entity_type)s, s.zoho_id,
     %(step)s, %(log_status)s, %(result)s, %(attempt)s,
-    %(error_class)s, %(error_code)s, %(error_field)s, %(error_message)s,
+    %(error_class)s, %(error_code)s, %(error_field)s, %(log_message)s,
     %(request)s::jsonb, %(response)s::jsonb, %(duration_ms)s,
     (select count(*) from zohosync.api_calls c
       where c.org_id = s.org_id and c.kind = s.kind and c.key = s.key
