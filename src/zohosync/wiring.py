@@ -1,29 +1,44 @@
 """What the settings mean for each room: credentials, policy, mapping texts, watches, write-back."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
-from zohosync.clock import Clock
+from zohosync.clock import Chance, Clock
+from zohosync.core.health import (
+    Check,
+    Health,
+    State,
+    Verdict,
+    judge_health,
+    judge_reply,
+    stopped_at,
+)
 from zohosync.core.kinds import KINDS
 from zohosync.core.options import Secret
 from zohosync.core.plan import Policy
 from zohosync.engine.comparing import Comparer
+from zohosync.engine.gate import Gate
 from zohosync.engine.keeper import Job
 from zohosync.engine.sentinel import Sentinel
 from zohosync.engine.sweep import Sweeper, SweepSettings
 from zohosync.engine.worker import WorkerSettings
-from zohosync.errors import MappingError, SettingsError
+from zohosync.errors import DatabaseError, MappingError, SettingsError
 from zohosync.events import Listener, Noted
 from zohosync.settings import FILE, Settings, load
 from zohosync.store.brakes import Brakes
 from zohosync.store.capture import Watch
 from zohosync.store.comparisons import Comparisons
 from zohosync.store.database import Database
+from zohosync.store.health import Vitals
+from zohosync.store.journal import Journal
 from zohosync.store.organizations import change_limits
 from zohosync.store.source import Source
 from zohosync.store.sweeps import Sweeps
+from zohosync.store.tokens import TokenCache
 from zohosync.store.usage import Usage
 from zohosync.store.writeback import WriteBackColumns
 from zohosync.zoho import tokens as oauth
@@ -158,8 +173,45 @@ def jobs_of(
     settings: Settings, database: Database, org_id: str, *, clock: Clock, tell: Listener
 ) -> tuple[Job, ...]:
     """The upkeep that the leading worker does for all."""
-    del settings, database, org_id, clock, tell
-    return ()
+    del clock, tell
+    vitals = Vitals(database, org_id)
+
+    async def counts() -> str | None:
+        mended = await vitals.mend()
+        words = (f"{r['kind']} {r['status']} {r['kept']} -> {r['counted']}" for r in mended)
+        return f"counts were wrong, and are mended: {', '.join(words)}" if mended else None
+
+    async def health() -> str | None:
+        found = await health_of(settings, database, org_id)
+        before, _ = await vitals.note(found)
+        if before == found.state or (before is None and found.state is State.HEALTHY):
+            return None
+        why = "; ".join(f"{each.name}: {each.words}" for each in found.troubles)
+        return f"health: {found.state}, it was {before or 'not judged yet'}{why and f' ({why})'}"
+
+    every_s = settings.upkeep.health_every_s
+    return (Job("counts", every_s, counts), Job("health", every_s, health))
+
+
+async def health_of(settings: Settings, database: Database, org_id: str) -> Health:
+    """How all stands: one round trip to a database whose schema is current, no call."""
+    lacking, token_key = None, ""
+    try:
+        key = secret_of(settings.zoho.secret_key) if settings.zoho.secret_key else None
+        token_key = credentials_of(settings).token_key(key)
+    except SettingsError as error:
+        lacking = error.what
+    facts = await Vitals(database, org_id).facts(
+        version=version("zohosync"),
+        mapped=tuple(settings.kinds),
+        token_key=token_key,
+        lacking=lacking,
+        failed_allowed=settings.targets.failed_per_day,
+    )
+    if facts is None:
+        words = f"organisation {org_id} is not known in this database yet"
+        return stopped_at("organisation", words, "zohosync migrate")
+    return judge_health(facts)
 
 
 USAGE_EVERY_S = 10.0
@@ -169,15 +221,16 @@ USAGE_EVERY_S = 10.0
 def besides_of(
     settings: Settings, database: Database, org_id: str, *, clock: Clock, tell: Listener
 ) -> Callable[[], Awaitable[None]]:
-    """What the keeper does besides: changed limits, a day that runs short, old evidence."""
+    """What the keeper does besides: changed limits, counts, a day that runs short, old evidence."""
     follow = _limits_follow(settings, database, org_id, tell)
-    usage = Usage(database, org_id)
+    usage, vitals = Usage(database, org_id), Vitals(database, org_id)
     due_at_s = clock.monotonic()
     prune_at_s = due_at_s
 
     async def look() -> None:
         nonlocal due_at_s, prune_at_s
         await follow()
+        await vitals.fold()
         if clock.monotonic() >= due_at_s:
             due_at_s = clock.monotonic() + USAGE_EVERY_S
             warned = await usage.note()
@@ -219,3 +272,48 @@ def _changed_at(file: Path) -> int:
         return file.stat().st_mtime_ns
     except OSError:
         return 0
+
+
+async def probe_zoho(
+    settings: Settings, database: Database, org_id: str, *, clock: Clock, chance: Chance
+) -> Check:
+    """Ask Zoho for its organisations now, through the gate; one call, two where a token is needed.
+
+    What it answers is a check; raises DatabaseError only.
+    """
+    try:
+        credentials = credentials_of(settings)
+    except SettingsError as error:
+        return Check("api", Verdict.FAIL, error.what, error.next_step)
+    key = secret_of(settings.zoho.secret_key) if settings.zoho.secret_key else None
+    who, limit_s = chance.token("health"), settings.worker.time_limit_s
+    journal = Journal(
+        database, org_id=org_id, worker=who, time_limit_s=limit_s,
+        mint_key=credentials.token_key(), brake=settings.brake,
+    )  # fmt: skip
+    gate = Gate(
+        journal, clock=clock, limits=settings.limits, time_limit_s=limit_s,
+        send_within_s=settings.worker.send_within_s, tell=lambda _: None,
+    )  # fmt: skip
+    tokens = oauth.Tokens(
+        credentials, cache=TokenCache(database), gate=gate, clock=clock, owner=who,
+        accounts_url=settings.zoho.accounts_url, secret_key=key,
+    )  # fmt: skip
+    remote = Remote(
+        gate=gate, tokens=tokens, clock=clock, organization_id=org_id,
+        api_url=settings.zoho.api_url, time_limit_s=limit_s,
+    )  # fmt: skip
+    failed: list[DatabaseError] = []
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(gate.run())
+            try:
+                return judge_reply(await remote.probe())
+            except DatabaseError as error:  # raised outside, where no group wraps it
+                failed.append(error)
+            finally:
+                running.cancel()
+    finally:
+        await remote.aclose()
+        await tokens.aclose()
+    raise failed[0]

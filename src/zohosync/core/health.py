@@ -1,13 +1,14 @@
 """Whether all is well: what is known of an organisation, judged check by check; pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from zohosync.core.figures import span_words
 from zohosync.core.governor import DOWN_AFTER
 from zohosync.core.records import Status
+from zohosync.core.replies import Closed, Found, Reply, Unauthorized
 
 SUCCESS_RATE = 95.0
 """Percent of the last day's attempts that must have ended well (the guide's threshold)."""
@@ -208,6 +209,12 @@ def judge_health(facts: Facts) -> Health:
     return Health(checks, facts.kinds)
 
 
+def judge_readiness(organization: Organization, mapped: Sequence[str]) -> Check:
+    """Whether calls may leave now: FAIL where not, however soon they may again."""
+    check = _organization(Facts("", organization, mapped=tuple(mapped)))
+    return check if organization.open else replace(check, verdict=Verdict.FAIL)
+
+
 def figures_of(
     counts: Sequence[Mapping[str, Any]],
     oldest: Mapping[str, float],
@@ -345,6 +352,24 @@ def _api(signs: Signs) -> Check:
     return Check("api", Verdict.PASS, f"Zoho's last answer: {newest}, {ago}", "", evidence)
 
 
+def judge_reply(reply: Reply) -> Check:
+    """What Zoho answered to a call that was made to find out, as the check `api`."""
+    evidence = {"answer": type(reply).__name__.lower(), "asked": "now"}
+    match reply:
+        case Found():
+            return Check("api", Verdict.PASS, "Zoho answers", "", evidence)
+        case Unauthorized(message=message):
+            words = f"Zoho refuses the credentials: {message}"
+            return Check("api", Verdict.FAIL, words, "zohosync login", evidence)
+        case Closed(reason=reason, retry_in_s=retry_in_s):
+            words = f"Zoho was not asked: {reason}"
+            step = f"again in {span_words(retry_in_s)}: zohosync health --probe"
+            return Check("api", Verdict.WARN, words, step, evidence)
+        case _:
+            words = f"Zoho does not answer as it should: {getattr(reply, 'message', '')}"
+            return Check("api", Verdict.FAIL, words, "zohosync logs --calls", evidence)
+
+
 def _attempts(signs: Signs) -> Check:
     judged = signs.succeeded + signs.failed
     rate = round(100 * signs.succeeded / judged, 2) if judged else None
@@ -417,7 +442,9 @@ def _integrity(facts: Facts) -> Check:
     }  # fmt: skip
     if signs.duplicates:
         words = f"{signs.duplicates:,} made twice in Zoho, like {signs.duplicate}"
-        return Check("integrity", Verdict.FAIL, words, f"zohosync settle {signs.duplicate}", evidence)
+        return Check(
+            "integrity", Verdict.FAIL, words, f"zohosync settle {signs.duplicate}", evidence
+        )
     if signs.evidence_lost:
         words = f"of {signs.evidence_lost:,} open writes the evidence is gone"
         return Check("integrity", Verdict.FAIL, words, "zohosync settle", evidence)
@@ -428,7 +455,9 @@ def _integrity(facts: Facts) -> Check:
         kind = next(kind for kind, count in facts.doubles.items() if count)
         words = f"the last compare saw {doubles:,} doubles in Zoho"
         return Check("integrity", Verdict.WARN, words, f"zohosync compare {kind}", evidence)
-    return Check("integrity", Verdict.PASS, "no orphans, no doubles, no lost evidence", "", evidence)
+    return Check(
+        "integrity", Verdict.PASS, "no orphans, no doubles, no lost evidence", "", evidence
+    )
 
 
 def _ago(seconds: float) -> str:

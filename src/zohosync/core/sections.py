@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from zohosync.core.options import Option, Secret, number, secret_text, time_of_day
+from zohosync.core.options import Option, Secret, listening, number, secret_text, time_of_day
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,8 @@ class Work:
     time_limit_s: float
     max_retries: int
     retry_base_s: float
+    http: str | None = None
+    """Where /healthz, /readyz and /metrics are served, as HOST:PORT; None: nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ class Targets:
 _SPELL = number(1, 31_536_000, whole=False)
 _COUNT = number(0, 1_000_000, whole=True)
 OPTIONS = (
+    Option("worker.http", listening),
     Option("upkeep.metrics_every_s", _SPELL, 86_400.0),
     Option("upkeep.health_every_s", _SPELL, 3_600.0),
     Option("upkeep.alerts_every_s", _SPELL, 1_800.0),

@@ -122,6 +122,11 @@ class Vitals:
         """How it was judged last: `state`, `since_s` seconds ago, `judged_at`, `checks`."""
         return await self._database.fetch_one("read_health", org_id=self._org_id)
 
+    async def organization(self) -> Organization | None:
+        """The organisation as it is, None when it is not known."""
+        row = await self._database.fetch_one("read_organization", org_id=self._org_id)
+        return None if row is None else _organization(row)
+
     async def seen_s(self, worker: str) -> float | None:
         """How many seconds ago that worker said that it is alive, None when it never did."""
         rows = await self._database.fetch("read_workers", org_id=self._org_id)
