@@ -178,8 +178,9 @@ class Doors:
         from zohosync.dashboard.doors import pages_of, serving
 
         # Other pages of plain text are mounted here, by their path: {"/metrics": …}.
-        pages = pages_of(house, stop, texts={})
-        async with serving(self.listener, pages, clock=house.service.clock) as address:
+        clock = house.service.clock
+        pages = pages_of(house.project, stop, clock=clock, texts={})
+        async with serving(self.listener, pages, clock=clock) as address:
             tell(f"Serving {', '.join(pages)} at {address}")
             yield
 

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from zohosync.bootstrap import House
+from zohosync.bootstrap import Project
 from zohosync.clock import Clock
 from zohosync.core.health import Verdict, judge_readiness
 from zohosync.errors import DatabaseError, SchemaError, SettingsError
@@ -27,6 +27,9 @@ REUSE_S = 1.0
 
 ANSWER_S = 5.0
 """How long a page may take; a prober waits no longer."""
+
+AWAY = "the database does not answer as it should; the worker's log says more"
+"""All that a page says of it: its own words may name hosts, users and rows."""
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 """What Prometheus asks of a page of metrics."""
@@ -64,10 +67,14 @@ def listen(where: str) -> socket.socket:
 
 
 def pages_of(
-    house: House, stop: asyncio.Event, *, texts: Mapping[str, Text] | None = None
+    project: Project,
+    stop: asyncio.Event,
+    *,
+    clock: Clock,
+    texts: Mapping[str, Text] | None = None,
 ) -> dict[str, Answer]:
-    """The pages of a worker by their path; `texts` are others that answer with plain text."""
-    doors = _Doors(house, stop)
+    """The pages of a project's worker by their path; `texts` are others, which give plain text."""
+    doors = _Doors(project, stop, clock)
     pages: dict[str, Answer] = {"/healthz": doors.alive, "/readyz": doors.ready}
     for path, text in (texts or {}).items():
         pages[path] = _as_page(text)
@@ -77,12 +84,12 @@ def pages_of(
 class _Doors:
     """What one worker says of itself."""
 
-    def __init__(self, house: House, stop: asyncio.Event) -> None:
-        self._database = house.project.database
-        self._vitals = Vitals(house.project.database, house.project.org_id)
-        self._worker = house.project.worker
-        self._mapped = tuple(house.project.settings.kinds)
-        self._clock = house.service.clock
+    def __init__(self, project: Project, stop: asyncio.Event, clock: Clock) -> None:
+        self._database = project.database
+        self._vitals = Vitals(project.database, project.org_id)
+        self._worker = project.worker
+        self._mapped = tuple(project.settings.kinds)
+        self._clock = clock
         self._began_s = self._clock.monotonic()
         self._stop = stop
 
@@ -114,10 +121,8 @@ class _Doors:
                 organization = await self._vitals.organization()
         except SchemaError as error:
             return _not_ready("schema", error.what)
-        except DatabaseError as error:
-            return _not_ready("database", error.what)
-        except TimeoutError:
-            return _not_ready("database", f"no answer within {ANSWER_S:g} s")
+        except (DatabaseError, TimeoutError):
+            return _not_ready("database", AWAY)
         if organization is None:
             return _not_ready("organisation", "its row is gone")
         check = judge_readiness(organization, self._mapped)
@@ -185,8 +190,8 @@ class _Kept:
                     self._page = await self._answer()
                     self._until_s = self._clock.monotonic() + REUSE_S
                 page = self._page
-        except DatabaseError as error:
-            page = _json({"error": error.what}, 503)
+        except DatabaseError:
+            page = _json({"error": AWAY}, 503)
         except TimeoutError:
             page = _json({"error": "no answer in time"}, 503)
         except Exception as error:  # noqa: BLE001 - a page that fails must not end the worker
