@@ -9,21 +9,23 @@ from hypothesis import strategies as st
 
 from zohosync.core.health import (
     Check,
-    Facts,
     Health,
-    KindFigures,
-    Organization,
-    Signs,
     State,
     Verdict,
-    WorkerSeen,
-    figures_of,
     judge_health,
     judge_readiness,
     judge_reply,
     stopped_at,
 )
 from zohosync.core.replies import Closed, Found, Unauthorized, Unavailable
+from zohosync.core.vitals import (
+    Facts,
+    KindFigures,
+    Organization,
+    Signs,
+    WorkerSeen,
+    figures_of,
+)
 
 HERE = Organization("1", "live")
 ALIVE = WorkerSeen("w1", "1.0", 2.0, alive=True)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import socket
 
     from zohosync.bootstrap import House
-    from zohosync.core.health import Check, Health, KindFigures
+    from zohosync.core.health import Check, Health
+    from zohosync.core.vitals import KindFigures
     from zohosync.settings import Settings
     from zohosync.store.database import Database, Row
 

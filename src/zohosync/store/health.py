@@ -6,9 +6,10 @@ from typing import Any
 
 import simplejson
 
-from zohosync.core.health import LATE_S, Facts, Health, Organization, Signs, WorkerSeen, figures_of
+from zohosync.core.health import LATE_S, Health
 from zohosync.core.kinds import KINDS
 from zohosync.core.records import LANES
+from zohosync.core.vitals import Facts, Organization, Signs, WorkerSeen, figures_of
 from zohosync.store.database import Database, Row
 from zohosync.store.history import ALIVE_S
 
