@@ -12,7 +12,7 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import claims, throughput, triggers
+from benchmarks import claims, health, throughput, triggers
 from benchmarks.figures import Figure
 from benchmarks.ground import Ground, ground
 from benchmarks.layers import Layer
@@ -20,6 +20,7 @@ from benchmarks.layers import Layer
 MEASUREMENTS: dict[str, Callable[[Ground], list[Figure]]] = {
     "triggers": triggers.measure,
     "claims": claims.measure,
+    "health": health.measure,
     "throughput": throughput.measure,
 }
 

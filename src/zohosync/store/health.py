@@ -14,10 +14,10 @@ from zohosync.store.database import Database, Row
 from zohosync.store.history import ALIVE_S
 
 DAY_S = 86_400.0
-NEWEST = 10_000
-"""Attempts that the last day is judged by: more than Zoho's largest plan has calls."""
+NEWEST = 5_000
+"""Attempts that the last day is judged by, the newest: as many as most plans have calls."""
 
-LOOK = 5_000
+LOOK = 1_000
 """Records that wait, and open writes, that one look at integrity goes through."""
 
 FOLD = 5_000

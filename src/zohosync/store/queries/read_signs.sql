@@ -7,16 +7,18 @@
 -- Index: sync_logs_pkey, api_calls_pkey, token_cache_pkey, records_leased, records_waiting,
 --   records_intents, records_due, records_pkey (so much of each as is asked for, however large the book).
 -- (Time stands in sub-selects of its own, else it is no index condition.)
-with ended as materialized (
-  select l.org_id, l.status, l.created_at from zohosync.sync_logs l order by l.log_id desc
-   limit %(newest)s
-), called as materialized (
+with called as materialized (
   select c.org_id, c.call_id, c.door, c.outcome, c.status, c.code, c.finished_at
     from zohosync.api_calls c order by c.call_id desc limit 100
 ), waits as materialized (
   select r.kind, r.key, r.waiting_kind, r.waiting_key from zohosync.records r
    where r.org_id = %(org_id)s and r.waiting_kind is not null
    limit %(look)s
+), lost as materialized (
+  select w.kind, w.key from waits w
+   where not exists (select from zohosync.records p
+                      where p.org_id = %(org_id)s and p.kind = w.waiting_kind
+                        and p.key = w.waiting_key)
 ), written as materialized (
   select r.kind, r.key, r.intent_id from zohosync.records r
    where r.org_id = %(org_id)s and r.intent_id is not null
@@ -41,14 +43,8 @@ select a.*,
           select from zohosync.records r
            where r.lease_until < (select zohosync.current_time() - make_interval(secs => %(late_s)s))
            limit 1000) e)::int as leases_expired,
-       (select count(*) from waits w where not exists (
-          select from zohosync.records p
-           where p.org_id = o.org_id and p.kind = w.waiting_kind and p.key = w.waiting_key))::int
-         as orphans,
-       (select min(w.kind || ' ' || w.key) from waits w where not exists (
-          select from zohosync.records p
-           where p.org_id = o.org_id and p.kind = w.waiting_kind and p.key = w.waiting_key))
-         as orphan,
+       (select count(*) from lost)::int as orphans,
+       (select min(l.kind || ' ' || l.key) from lost l) as orphan,
        (select count(*) from evidence e where e.call_id is null)::int as evidence_lost,
        (select count(*) from evidence e where e.intent_state = 'duplicate')::int as duplicates,
        (select min(e.kind || ' ' || e.key) from evidence e where e.intent_state = 'duplicate')
@@ -73,6 +69,7 @@ select a.*,
                   from (select n.org_id, n.status, n.created_at, n.created_at >= (
                                  select zohosync.current_time() - make_interval(secs => %(window_s)s)
                                ) as lately
-                          from ended n) e
+                          from (select l.org_id, l.status, l.created_at from zohosync.sync_logs l
+                                 order by l.log_id desc limit %(newest)s) n) e
                  where e.org_id = o.org_id) a
  where o.org_id = %(org_id)s
