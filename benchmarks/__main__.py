@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 
 from rich.console import Console
 from rich.table import Table
@@ -30,7 +31,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(MEASUREMENTS))
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument("--size", type=int, default=health.SIZE, help="records of health's book")
     told = parser.parse_args()
+    measurements = MEASUREMENTS | {"health": partial(health.measure, size=told.size)}
     if unknown := set(told.names) - set(MEASUREMENTS):
         parser.error(f"no such measurement: {', '.join(sorted(unknown))}")
     names = told.names or list(MEASUREMENTS)
@@ -39,7 +42,7 @@ def main() -> int:
     before = os.getloadavg()[0]
     with ground() as place:
         for name in names:
-            figures += MEASUREMENTS[name](place)
+            figures += measurements[name](place)
         layers = throughput.profile(place) if "throughput" in names else []
         machine = {
             "cores": os.cpu_count(),
