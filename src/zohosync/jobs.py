@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
+from zohosync.checkup import mend_counts, note_health
 from zohosync.clock import Clock
 from zohosync.core.causes import ALIVE_S
 from zohosync.engine.alerts import Alerts, Channels, Heartbeat, manners_of, watched
@@ -16,6 +17,7 @@ from zohosync.events import Listener, Noted
 from zohosync.settings import FILE, Settings, load
 from zohosync.store.alerts import AlertBook
 from zohosync.store.database import Database
+from zohosync.store.health import Vitals
 from zohosync.store.organizations import change_limits
 from zohosync.store.upkeep import PRUNES, Forgetting, Upkeep
 from zohosync.store.usage import Usage
@@ -44,6 +46,8 @@ def jobs_of(
     jobs = [
         Job("retention", PRUNE_EVERY_S, lambda: prune(upkeep, days, clock)),
         Job("forgetting", FORGET_EVERY_S, Forgetting(database, org_id).finish),
+        Job("counts", every.health_every_s, lambda: mend_counts(database, org_id)),
+        Job("health", every.health_every_s, lambda: note_health(settings, database, org_id)),
         Job("alerts", every.alerts_every_s, alerts.job),
     ]
     if beacon := settings.alerts.heartbeat_url:
@@ -95,15 +99,16 @@ def besides_of(
     tell: Listener,
     pace: float = 1.0,
 ) -> Callable[[], Awaitable[None]]:
-    """What the keeper does besides: changed limits, the day's totals, alerts."""
+    """What the keeper does besides: changed limits, counts, the day's totals, alerts."""
     follow = _limits_follow(settings, database, org_id, tell)
-    usage = Usage(database, org_id)
+    usage, vitals = Usage(database, org_id), Vitals(database, org_id)
     alerts = alerts_of(settings, database, org_id, clock=clock, tell=tell, pace=pace)
     due_at_s = clock.monotonic()
 
     async def look() -> None:
         nonlocal due_at_s
         await follow()
+        await vitals.fold()
         if clock.monotonic() >= due_at_s:
             due_at_s = clock.monotonic() + USAGE_EVERY_S
             await usage.note()  # whose steps are an alert

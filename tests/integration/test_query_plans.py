@@ -128,6 +128,8 @@ COMMON: dict[str, Any] = {
     "closed_for_s": 60, "channels": ["log"], "target": "customers", "for_s": 60, "taken": ["log"],
     "error": None, "retry_s": 60, "keep_s": 60, "notice_id": 900, "tries": 1,
     "reported": None,
+    "closes": False, "heir_of": None, "word": "new", "newest": 10_000, "look": 5_000,
+    "late_s": 60, "state": "healthy", "checks": "[]",
     "since": SystemClock().now() - timedelta(hours=1), "day": SystemClock().now().date(),
     "calls": '[{"place": 0, "door": "api", "lane": 5, "kind": "customers", "key": "500",'
     ' "lease_epoch": 7, "operation": "x", "method": "POST", "path": "/", "writes": true}]',
@@ -156,25 +158,18 @@ WAYS: dict[str, list[dict[str, Any]]] = {
 }
 # Tables of a handful of rows: their index is there and fits, though a scan may be as cheap.
 SMALL = (
-    "organizations",
-    "workers",
-    "leaders",
-    "jobs",
-    "forgotten",
-    "audit",
-    "watches",
-    "migrations",
-    "installation",
-    "token_cache",
-)
+    "organizations", "workers", "leaders", "jobs", "forgotten", "audit", "watches", "migrations",
+    "installation", "token_cache", "record_counts", "count_deltas", "health",
+)  # fmt: skip
 # What runs all the time, and how many 8 kB pages it may touch, whatever the size of the book.
 PAGES = {
     "claim_records": 400, "fold_marks": 400, "next_due": 60, "view_journal": 300,
     "settle_record": 150, "wake_children": 150, "park_parent": 60, "look_at_parent": 20,
     "read_parents": 20, "taken_ids": 20, "promised_ids": 20, "open_calls": 250, "finish_calls": 40,
     "extend_leases": 60, "rescue_records": 1_500, "lock_organization": 10,
-    "touch_organization": 20, "beat": 20, "note_usage": 20, "warn_usage": 20,
     "glance_alerts": 30,
+    "touch_organization": 20, "beat": 20, "note_usage": 20, "warn_usage": 20, "fold_counts": 100,
+    "count_records": 20, "read_progress": 100, "read_oldest": 60,
 }  # fmt: skip
 
 Explain = Callable[..., dict[str, Any]]

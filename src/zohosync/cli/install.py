@@ -44,6 +44,7 @@ async def _migrate(screen: Screen, settings: "Settings", told: str | None) -> in
     from zohosync.bootstrap import open_database, register
     from zohosync.clock import Chance, SystemClock
     from zohosync.store.capture import install_watches
+    from zohosync.store.health import offer_sync_health
     from zohosync.store.migrate import migrate as apply
     from zohosync.wiring import watches_of
 
@@ -51,6 +52,10 @@ async def _migrate(screen: Screen, settings: "Settings", told: str | None) -> in
         screen.line(f"database {database.place}")
         applied = await apply(database)
         screen.line(f"schema: {', '.join(applied) or 'up to date'}")
+        offered = await offer_sync_health(database)
+        if offered != "there":
+            style = None if offered == "made" else "yellow"
+            screen.line(f"public.get_zoho_sync_health(): {offered}", style=style)
         done = await install_watches(database, watches_of(settings), clock=SystemClock())
         for each in done:
             screen.line(each)

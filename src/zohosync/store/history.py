@@ -34,11 +34,11 @@ class History:
         return await self._database.fetch_one("read_organization", org_id=self._org_id)
 
     async def counts(self) -> list[Row]:
-        """Per kind and status: `records`, `linked`, `oldest_due`. Counts them all."""
+        """Per kind and status: `records`, `linked`, `timed` (with a due time); exact, no scan."""
         return await self._database.fetch("count_records", org_id=self._org_id)
 
     async def progress(self) -> Progress:
-        """What is still on its way; cheap where most is in step."""
+        """What is still on its way; exact, and no scan."""
         rows = await self._database.fetch("read_progress", org_id=self._org_id)
         by_kind: dict[str, dict[str, int]] = {}
         for row in rows:

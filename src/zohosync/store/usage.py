@@ -87,32 +87,45 @@ class Usage:
 
     async def standing(self, *, per_day: float | None = None) -> Standing | None:
         """How the day stands, with what came a day in the last week (live: `per_day` if given)."""
-        used = await self.used(WINDOW_DAYS)
-        if used is None:
-            return None
-        before = [row["foreign_calls"] for row in used.days[1:] or used.days]
-        return standing_of(
-            used.organization,
-            arrivals=arrivals_of(used.calls, used.organization["now"], per_day=per_day),
-            foreign=sum(before) / len(before) if before else 0.0,
-        )
+        found = await self._paced(per_day)
+        return None if found is None else found[1]
 
     async def remaining_s(self, left: int) -> float | None:
         """Seconds until so many records are done, at today's calls a record; None: it never ends.
 
         Nobody need be at work.
         """
-        standing, used = await self.standing(), await self.used(1)
-        if standing is None or used is None:
+        found = await self._paced(None)
+        if found is None:
             return None
+        organization, standing, pace = found
         return remaining_s(
             left,
-            limits_in_force(used.organization),
+            limits_in_force(organization),
             standing,
-            done=sum(row["records"] for row in used.savings),
-            calls=sum(row["calls"] for row in used.savings),
+            done=pace["records"],
+            calls=pace["calls"],
             open_s=0.0,
         )
+
+    async def _paced(self, per_day: float | None) -> tuple[Row, Standing, Row] | None:
+        """The organisation, how it stands, and today's `records` and `calls`."""
+        organization = await self._database.fetch_one("read_organization", org_id=self._org_id)
+        if organization is None:
+            return None
+        since = days_ago(organization, WINDOW_DAYS - 1)
+        arrivals, days, pace = await self._database.batch(
+            ("read_arrivals", {"org_id": self._org_id, "since": since}),
+            ("read_usage_days", {"org_id": self._org_id, "day": local_day(organization, since)}),
+            ("read_pace", {"org_id": self._org_id, "since": days_ago(organization, 0)}),
+        )
+        before = [row["foreign_calls"] for row in days[1:] or days]
+        standing = standing_of(
+            organization,
+            arrivals=arrivals_of(arrivals, organization["now"], per_day=per_day),
+            foreign=sum(before) / len(before) if before else 0.0,
+        )
+        return organization, standing, pace[0]
 
 
 def limits_in_force(organization: Mapping[str, Any]) -> Limits:
