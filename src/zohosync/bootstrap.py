@@ -41,6 +41,7 @@ from zohosync.store.tokens import TokenCache
 from zohosync.store.writeback import WriteBack
 from zohosync.wiring import (
     besides_of,
+    catalog_of,
     credentials_of,
     jobs_of,
     policy_of,
@@ -341,10 +342,11 @@ def _service(
         database, worker=project.worker, org_id=org_id, host=socket.gethostname(),
         pid=os.getpid(), version=version("zohosync"),
     )  # fmt: skip
+    catalog = catalog_of(settings, database, org_id, remote, tell)
     worker = Worker(
         records=project.records,
         source=project.source,
-        remote=remote,
+        remote=catalog,
         gate=gate,
         clock=clock,
         chance=chance,
@@ -366,7 +368,7 @@ def _service(
         wake=worker.wake,
         sweep=sweeper.run,
         besides=besides_of(settings, database, org_id, clock=clock, tell=tell),
-        jobs=jobs_of(settings, database, org_id, clock=clock, tell=tell),
+        jobs=jobs_of(settings, database, org_id, clock=clock, tell=tell, catalog=catalog),
         pace=pace,
     )
     return Service(gate, worker, keeper, presence, project.records, clock)

@@ -9,6 +9,7 @@ from zohosync.clock import Clock
 from zohosync.core.kinds import KINDS
 from zohosync.core.options import Secret
 from zohosync.core.plan import Policy
+from zohosync.engine.catalog import Catalog
 from zohosync.engine.comparing import Comparer
 from zohosync.engine.keeper import Job
 from zohosync.engine.sentinel import Sentinel
@@ -19,6 +20,7 @@ from zohosync.events import Listener, Noted
 from zohosync.settings import FILE, Settings, load
 from zohosync.store.brakes import Brakes
 from zohosync.store.capture import Watch
+from zohosync.store.catalog import OrgData
 from zohosync.store.comparisons import Comparisons
 from zohosync.store.database import Database
 from zohosync.store.organizations import change_limits
@@ -76,6 +78,7 @@ def policy_of(settings: Settings, installation: str) -> Policy:
             for kind, said in settings.kinds.items()
             if said.when_gone
         },
+        misses_ttl_s=settings.caches.misses_ttl_s,
     )
 
 
@@ -154,12 +157,30 @@ def sweeper_of(
     )
 
 
+CACHE_EVERY_S = 3_600.0
+"""How often is looked which of the kept lists run out, at the most."""
+
+
+def catalog_of(
+    settings: Settings, database: Database, org_id: str, remote: Remote, tell: Listener
+) -> Catalog:
+    """The remote behind the kept lists of the organisation."""
+    return Catalog(remote, OrgData(database, org_id), settings.caches, tell)
+
+
 def jobs_of(
-    settings: Settings, database: Database, org_id: str, *, clock: Clock, tell: Listener
+    settings: Settings,
+    database: Database,
+    org_id: str,
+    *,
+    clock: Clock,
+    tell: Listener,
+    catalog: Catalog,
 ) -> tuple[Job, ...]:
     """The upkeep that the leading worker does for all."""
-    del settings, database, org_id, clock, tell
-    return ()
+    del database, org_id, clock, tell
+    cache_s = min(CACHE_EVERY_S, settings.caches.org_data_ttl_s / 20)  # before it runs out
+    return (Job("cache", cache_s, catalog.refresh),)
 
 
 USAGE_EVERY_S = 10.0

@@ -276,7 +276,7 @@ SWEEP = (
     """
     truncate zohosync.organizations, zohosync.usage_days, zohosync.marks, zohosync.records,
       zohosync.sync_logs, zohosync.api_calls, zohosync.token_cache, zohosync.workers,
-      zohosync.audit restart identity cascade
+      zohosync.audit, zohosync.org_data_cache restart identity cascade
     """,
 )
 
