@@ -2,14 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from zohosync.clock import Chance
+from zohosync.core.records import Claim, Ref
+from zohosync.core.replies import Closed, Found, Reply
+from zohosync.core.sections import Caches
+from zohosync.core.steps import Find, Purpose
+from zohosync.engine.catalog import LEASE_S, Catalog
 from zohosync.sandbox import Sandbox, SandboxLimits
+from zohosync.store.catalog import OrgData
 from zohosync.store.database import Database
 from zohosync.testing.virtual import VirtualClock, run
 from zohosync.testing.world import World, WorldSettings, world
@@ -194,3 +200,151 @@ def test_where_no_plans_are_mapped_their_keys_are_zohos_codes(database_url: str)
 
     fewer = {kind: text for kind, text in MAPPING.items() if kind in ("customers", "subscriptions")}
     told(database_url, story, mapping=fewer)
+
+
+@asynccontextmanager
+async def two(url: str) -> AsyncIterator[tuple[Shop, Catalog, Catalog]]:
+    """Two processes on one database, each with a cache and a gate of its own."""
+    async with shop(url) as place, AsyncExitStack() as stack:
+        other = await stack.enter_async_context(
+            world(
+                place.joined.database, MAPPING, place.sandbox, clock=place.clock,
+                chance=Chance(8), settings=WorldSettings(pace=30.0),
+            )
+        )  # fmt: skip
+        kept = OrgData(place.joined.database, place.sandbox.organization_id)
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        gates = [tasks.create_task(each.gate.run()) for each in (place.joined, other)]
+        yield (
+            place,
+            Catalog(place.joined.remote, kept, Caches(), place.joined.events.append),
+            Catalog(other.remote, kept, Caches(), other.events.append),
+        )
+        for gate in gates:
+            gate.cancel()
+
+
+async def look(cache: Catalog, code: str, clock: VirtualClock) -> Reply:
+    """A record without a row is looked for, as its attempt would."""
+    ref = Ref("plans", code)
+    claim = Claim("1", ref, version=1, epoch=1, priority=5, claimed_at=clock.now())
+    return await cache.perform(Find(Purpose.LINK, {"plan_code": code}), claim, 5)
+
+
+def ids(reply: Reply) -> list[str]:
+    assert isinstance(reply, Found), reply
+    return [candidate.zoho_id for candidate in reply.candidates]
+
+
+def both(url: str, story: Callable[[Shop, Catalog, Catalog], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with two(url) as (place, here, there):
+            await story(place, here, there)
+
+    run(main)
+
+
+def test_one_of_two_processes_reads_a_list_and_both_are_served(database_url: str) -> None:
+    async def story(shop: Shop, here: Catalog, there: Catalog) -> None:
+        shop.by_hand("gold")
+        async with unclaimed(shop):
+            first, second = await asyncio.gather(
+                look(here, "gold", shop.clock), look(there, "gold", shop.clock)
+            )
+            told = [reply for reply in (first, second) if isinstance(reply, Closed)]
+            assert [reply.reason for reply in told] == ["its list of plans is being read"]
+            assert ids(await look(there, "gold", shop.clock)) == ["gold"]
+            assert ids(await look(here, "gold", shop.clock)) == ["gold"]
+            assert await shop.calls("plans.list") == 1
+            # what it lacks is asked for once a minute, and remembered
+            assert ids(await look(here, "silver", shop.clock)) == []
+            await shop.clock.sleep(61.0)
+            shop.by_hand("silver")
+            assert ids(await look(there, "silver", shop.clock)) == ["silver"]
+            assert await shop.calls("plans.list") == 2
+
+    both(database_url, story)
+
+
+def test_an_old_copy_serves_while_it_is_read_and_where_zoho_is_closed(database_url: str) -> None:
+    async def story(shop: Shop, here: Catalog, there: Catalog) -> None:
+        shop.by_hand("gold")
+        async with unclaimed(shop):
+            assert ids(await look(here, "gold", shop.clock)) == ["gold"]
+            assert await here.refresh() is None, "it is young"
+            await shop.clock.sleep(90_000.0)
+            replies = await asyncio.gather(
+                look(here, "gold", shop.clock), look(there, "gold", shop.clock)
+            )
+            assert [ids(reply) for reply in replies] == [["gold"], ["gold"]]
+            assert await shop.calls("plans.list") == 2
+            await shop.clock.sleep(82_000.0)  # its time is nearly over
+            assert await there.refresh() == "Zoho's lists were read anew: 1 plans"
+            await shop.clock.sleep(90_000.0)
+            closed = "update zohosync.organizations set closed_until = '2100-01-01'"
+            await change(shop, closed)
+            assert ids(await look(here, "gold", shop.clock)) == ["gold"]
+            assert isinstance(await look(here, "silver", shop.clock), Closed)
+            assert await here.refresh() is None
+            assert await shop.calls("plans.list") == 3
+            left = await shop.rows("select lease_until from zohosync.org_data_cache")
+            assert left == [{"lease_until": None}]
+
+    both(database_url, story)
+
+
+def test_our_own_write_and_another_mapping_are_seen_at_once(database_url: str) -> None:
+    async def story(shop: Shop, here: Catalog, there: Catalog) -> None:
+        shop.by_hand("gold")
+        async with unclaimed(shop):
+            assert ids(await look(here, "gold", shop.clock)) == ["gold"]
+            await change(shop, 'update zohosync.organizations set mappings = \'{"plans": "x"}\'')
+            assert ids(await look(here, "gold", shop.clock)) == ["gold"]
+            assert await shop.calls("plans.list") == 2
+            epoch = await here.kept.lease("plans", LEASE_S)
+            assert epoch is not None
+            assert await here.kept.lease("plans", LEASE_S) is None, "one at a time"
+            await there.kept.amend("plans", "ours", {"plan_code": "ours", "status": "active"})
+            assert not await here.kept.save("plans", epoch, {}, []), "it began before our write"
+            assert ids(await look(here, "ours", shop.clock)) == ["ours"]
+            assert await shop.calls("plans.list") == 2
+            stuck = await here.kept.lease("plans", LEASE_S)
+            assert stuck is not None  # and its process dies
+            await shop.clock.sleep(LEASE_S + 61.0)
+            assert ids(await look(there, "silver", shop.clock)) == []
+            assert await shop.calls("plans.list") == 3
+            assert not await here.kept.save("plans", stuck, {}, []), "a frozen one wakes up"
+            assert await here.kept.clear() == ["plans"]
+            assert await here.kept.ages() == {}
+
+    both(database_url, story)
+
+
+def test_a_plan_of_ours_is_in_the_copy_once_it_is_made(database_url: str) -> None:
+    async def story(shop: Shop) -> None:
+        await shop.writes("insert into services values (1, 'gold')", marks="subscriptions 1")
+        assert (await shop.row("subscriptions", "1"))["status"] == "failed"
+        await shop.writes(GOLD, marks="plans gold")
+        kept = await shop.rows("select data -> 'gold' ->> 'plan_code' as code from "
+                               "zohosync.org_data_cache where cache_key = 'plans'")  # fmt: skip
+        assert kept == [{"code": "gold"}]
+        assert (await shop.row("subscriptions", "1"))["status"] == "synced"
+
+    told(database_url, story)
+
+
+@asynccontextmanager
+async def unclaimed(shop: Shop) -> AsyncIterator[None]:
+    """Look-ups of the tests' own stand for attempts: the journal knows their records."""
+    await change(
+        shop,
+        "insert into zohosync.records (org_id, kind, key, status, lease_until, lease_epoch) "
+        "select org_id, 'plans', k, 'syncing', 'infinity', 1 from zohosync.organizations, "
+        "unnest('{gold,silver,ours}'::text[]) k",
+    )
+    yield
+
+
+async def change(shop: Shop, text: str) -> None:
+    async with shop.joined.database.transaction() as transaction:
+        await transaction.execute_sql(text)

@@ -115,7 +115,7 @@ COMMON: dict[str, Any] = {
     "asked": "1:x", "mappings": '{"customers": "2"}', "places": [0, 1], "at": "02:30",
     "cause": "endings", "count": 20, "over": True, "night": True, "alive_s": 30,
     "linked": "z4004", "intent_id": None, "rivals": [], "rivals_seen": [], "excluded": [],
-    "closes": False, "heir_of": None, "word": "new",
+    "closes": False, "heir_of": None, "word": "new", "seek_s": 60, "data": "{}",
     "since": SystemClock().now() - timedelta(hours=1), "day": SystemClock().now().date(),
     "calls": '[{"place": 0, "door": "api", "lane": 5, "kind": "customers", "key": "500",'
     ' "lease_epoch": 7, "operation": "x", "method": "POST", "path": "/", "writes": true}]',
@@ -133,11 +133,13 @@ WAYS: dict[str, list[dict[str, Any]]] = {
     "read_compared": [LATER],
 }
 # Tables of a handful of rows: their index is there and fits, though a scan may be as cheap.
-SMALL = ("organizations", "workers", "watches", "migrations", "installation", "token_cache")
+SMALL = ("organizations", "workers", "watches", "migrations", "installation", "token_cache",
+         "org_data_cache")  # fmt: skip
 # What runs all the time, and how many 8 kB pages it may touch, whatever the size of the book.
 PAGES = {
     "claim_records": 400, "fold_marks": 400, "next_due": 60, "view_journal": 300,
     "settle_record": 150, "wake_children": 150, "park_parent": 60, "look_at_parent": 20,
+    "seek_parent": 60, "wake_refused": 150,
     "read_parents": 20, "taken_ids": 20, "promised_ids": 20, "open_calls": 250, "finish_calls": 40,
     "extend_leases": 60, "rescue_records": 1_500, "lock_organization": 10,
     "touch_organization": 20, "beat": 20, "note_usage": 20, "warn_usage": 20,
