@@ -42,6 +42,7 @@ from zohosync.store.tokens import TokenCache
 from zohosync.store.upkeep import Upkeep
 from zohosync.store.writeback import WriteBack
 from zohosync.wiring import (
+    catalog_of,
     credentials_of,
     policy_of,
     secret_of,
@@ -341,10 +342,11 @@ def _service(
         database, worker=project.worker, org_id=org_id, host=socket.gethostname(),
         pid=os.getpid(), version=version("zohosync"),
     )  # fmt: skip
+    catalog = catalog_of(settings, database, org_id, remote, tell)
     worker = Worker(
         records=project.records,
         source=project.source,
-        remote=remote,
+        remote=catalog,
         gate=gate,
         clock=clock,
         chance=chance,
@@ -357,19 +359,13 @@ def _service(
         Brakes(database, org_id), source=project.source, remote=remote, clock=clock, tell=tell,
         wake=worker.wake, policy=policy_of(settings, project.installation), pace=pace,
     )  # fmt: skip
+    besides = besides_of(settings, database, org_id, clock=clock, tell=tell, pace=pace)
+    jobs = jobs_of(settings, database, org_id, clock=clock, tell=tell, catalog=catalog, pace=pace)
     keeper = Keeper(
-        records=project.records,
-        presence=presence,
-        remote=remote,
-        clock=clock,
-        tell=tell,
-        wake=worker.wake,
-        sweep=sweeper.run,
-        besides=besides_of(settings, database, org_id, clock=clock, tell=tell, pace=pace),
-        jobs=jobs_of(settings, database, org_id, clock=clock, tell=tell, pace=pace),
-        upkeep=Upkeep(database, org_id, project.worker),
-        pace=pace,
-    )
+        records=project.records, presence=presence, remote=remote, clock=clock, tell=tell,
+        wake=worker.wake, sweep=sweeper.run, besides=besides, jobs=jobs,
+        upkeep=Upkeep(database, org_id, project.worker), pace=pace,
+    )  # fmt: skip
     return Service(gate, worker, keeper, presence, project.records, clock)
 
 

@@ -11,6 +11,7 @@ from zohosync.checkup import mend_counts, note_health
 from zohosync.clock import Clock
 from zohosync.core.causes import ALIVE_S
 from zohosync.engine.alerts import Alerts, Channels, Heartbeat, manners_of, watched
+from zohosync.engine.catalog import Catalog
 from zohosync.engine.keeper import Job, prune
 from zohosync.errors import SettingsError
 from zohosync.events import Listener, Noted
@@ -26,6 +27,9 @@ from zohosync.zoho.beacon import fetch
 PRUNE_EVERY_S = 600.0
 """How often what is too old is looked for."""
 
+CACHE_EVERY_S = 3_600.0
+"""How often is looked which of the kept lists run out, at the most."""
+
 FORGET_EVERY_S = 600.0
 """How often records are looked for whose forgetting had to wait."""
 
@@ -37,9 +41,13 @@ def jobs_of(
     *,
     clock: Clock,
     tell: Listener,
+    catalog: Catalog | None = None,
     pace: float = 1.0,
 ) -> tuple[Job, ...]:
-    """The upkeep that the leading worker does for all: a line for each."""
+    """The upkeep that the leading worker does for all: a line for each.
+
+    Without a `catalog` Zoho's kept lists are not refreshed.
+    """
     every, book = settings.upkeep, AlertBook(database, org_id)
     alerts = alerts_of(settings, database, org_id, clock=clock, tell=tell, pace=pace)
     upkeep, days = Upkeep(database, org_id, "upkeep"), keep_days_of(settings)
@@ -50,6 +58,9 @@ def jobs_of(
         Job("health", every.health_every_s, lambda: note_health(settings, database, org_id)),
         Job("alerts", every.alerts_every_s, alerts.job),
     ]
+    if catalog is not None:
+        often_s = min(CACHE_EVERY_S, settings.caches.org_data_ttl_s / 20)  # before it runs out
+        jobs.append(Job("cache", often_s, catalog.refresh))
     if beacon := settings.alerts.heartbeat_url:
         heart = Heartbeat(lambda: fetch(beacon, clock), book, tell)
         jobs.append(Job("heartbeat", settings.alerts.heartbeat_every_s, heart.beat))

@@ -8,6 +8,7 @@ from zohosync.clock import Clock
 from zohosync.core.kinds import KINDS
 from zohosync.core.options import Secret
 from zohosync.core.plan import Policy
+from zohosync.engine.catalog import Catalog
 from zohosync.engine.comparing import Comparer
 from zohosync.engine.sentinel import Sentinel
 from zohosync.engine.sweep import Sweeper, SweepSettings
@@ -17,7 +18,9 @@ from zohosync.events import Listener, Noted
 from zohosync.settings import Settings
 from zohosync.store.brakes import Brakes
 from zohosync.store.capture import Watch
+from zohosync.store.catalog import OrgData
 from zohosync.store.comparisons import Comparisons
+from zohosync.store.database import Database
 from zohosync.store.source import Source
 from zohosync.store.sweeps import Sweeps
 from zohosync.store.writeback import WriteBackColumns
@@ -68,6 +71,7 @@ def policy_of(settings: Settings, installation: str) -> Policy:
             for kind, said in settings.kinds.items()
             if said.when_gone
         },
+        misses_ttl_s=settings.caches.misses_ttl_s,
     )
 
 
@@ -146,3 +150,10 @@ def sweeper_of(
         pace=pace,
         afterwards=sentinel.look if sentinel else None,
     )
+
+
+def catalog_of(
+    settings: Settings, database: Database, org_id: str, remote: Remote, tell: Listener
+) -> Catalog:
+    """The remote behind the kept lists of the organisation."""
+    return Catalog(remote, OrgData(database, org_id), settings.caches, tell)

@@ -124,12 +124,10 @@ COMMON: dict[str, Any] = {
     "asked": "1:x", "mappings": '{"customers": "2"}', "places": [0, 1], "at": "02:30",
     "cause": "endings", "count": 20, "over": True, "night": True, "alive_s": 30,
     "linked": "z4004", "intent_id": None, "rivals": [], "rivals_seen": [], "excluded": [],
-    "closes": False, "heir_of": None, "word": "new",
-    "closed_for_s": 60, "channels": ["log"], "target": "customers", "for_s": 60, "taken": ["log"],
-    "error": None, "retry_s": 60, "keep_s": 60, "notice_id": 900, "tries": 1,
-    "reported": None,
     "closes": False, "heir_of": None, "word": "new", "newest": 10_000, "look": 5_000,
-    "late_s": 60, "state": "healthy", "checks": "[]",
+    "closed_for_s": 60, "channels": ["log"], "target": "customers", "for_s": 60, "taken": ["log"],
+    "error": None, "retry_s": 60, "keep_s": 60, "notice_id": 900, "tries": 1, "reported": None,
+    "late_s": 60, "state": "healthy", "checks": "[]", "seek_s": 60, "data": "{}",
     "since": SystemClock().now() - timedelta(hours=1), "day": SystemClock().now().date(),
     "calls": '[{"place": 0, "door": "api", "lane": 5, "kind": "customers", "key": "500",'
     ' "lease_epoch": 7, "operation": "x", "method": "POST", "path": "/", "writes": true}]',
@@ -160,11 +158,13 @@ WAYS: dict[str, list[dict[str, Any]]] = {
 SMALL = (
     "organizations", "workers", "leaders", "jobs", "forgotten", "audit", "watches", "migrations",
     "installation", "token_cache", "record_counts", "count_deltas", "health",
+    "org_data_cache",
 )  # fmt: skip
 # What runs all the time, and how many 8 kB pages it may touch, whatever the size of the book.
 PAGES = {
     "claim_records": 400, "fold_marks": 400, "next_due": 60, "view_journal": 300,
     "settle_record": 150, "wake_children": 150, "park_parent": 60, "look_at_parent": 20,
+    "seek_parent": 60, "wake_refused": 150,
     "read_parents": 20, "taken_ids": 20, "promised_ids": 20, "open_calls": 250, "finish_calls": 40,
     "extend_leases": 60, "rescue_records": 1_500, "lock_organization": 10,
     "glance_alerts": 30,

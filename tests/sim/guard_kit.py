@@ -277,7 +277,8 @@ SWEEP = (
     truncate zohosync.organizations, zohosync.usage_days, zohosync.marks, zohosync.records,
       zohosync.sync_logs, zohosync.api_calls, zohosync.token_cache, zohosync.workers,
       zohosync.audit, zohosync.leaders, zohosync.jobs, zohosync.forgotten, zohosync.alerts,
-      zohosync.count_deltas, zohosync.record_counts restart identity cascade
+      zohosync.org_data_cache, zohosync.count_deltas, zohosync.record_counts
+      restart identity cascade
     """,
 )
 

@@ -2,8 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -39,7 +38,7 @@ def report(
 
 async def _report(screen: Screen, settings: "Settings", days: int) -> int:
     from zohosync.bootstrap import open_database, organization_id
-    from zohosync.store.usage import Usage
+    from zohosync.store.usage import Usage, values_of
 
     async with open_database(settings) as database:
         org_id = organization_id(settings)
@@ -49,83 +48,11 @@ async def _report(screen: Screen, settings: "Settings", days: int) -> int:
         screen.next_step("zohosync migrate")
         screen.result({"organization": org_id, "known": False})
         return OK
-    today = _today(found)
-    saved = [
-        {**row, "saved": row["unchanged"] + row["merged"] + row["reads"]} for row in found.savings
-    ]
-    by_day = _by_day(found, today)
-    _say_report(screen, found, today, by_day, saved)
+    values = values_of(found, days)
+    _say_report(screen, found, values["today"], values["by_day"], values["saved_by_kind"])
     screen.next_step("zohosync plan --forecast" if found.calls else "zohosync run")
-    screen.result(
-        {
-            "organization": org_id, "known": True, "limits": settings.limits_plan, "days": days,
-            "since": found.since, "today": today, "by_day": by_day,
-            "by_lane": _sums(found.calls, "lane"), "by_kind": _sums(found.calls, "kind"),
-            "by_operation": _sums(found.calls, "operation"),
-            "calls": [{**row, "lane": _lane(row["lane"])} for row in found.calls],
-            "spent": sum(row["calls"] for row in found.calls),
-            "saved": sum(row["saved"] for row in saved), "saved_by_kind": saved,
-            "warnings": _warnings(found),
-        }
-    )  # fmt: skip
+    screen.result({"organization": org_id, "known": True, "limits": settings.limits_plan, **values})
     return OK
-
-
-def _today(found: "Used") -> dict[str, Any]:
-    """What of today's limit is spent, by whom, and what is left; all by the organisation's row."""
-    from zohosync.store.usage import limits_in_force, local_day, standing_of
-
-    organization = found.organization
-    standing = standing_of(organization, arrivals={}, foreign=0.0)
-    spent, foreign = sum(standing.used.values()), standing.foreign_today
-    limit = limits_in_force(organization).per_day
-    left = None if limit is None else max(0, limit - spent - foreign)
-    return {
-        "day": local_day(organization, organization["now"]), "spent": spent, "foreign": foreign,
-        "limit": limit, "left": left,
-        "percent": None if not limit else round(100 * (spent + foreign) / limit, 1),
-        "zoho_says_left": organization["quota_left"],
-    }  # fmt: skip
-
-
-def _lane(lane: int) -> str:
-    from zohosync.core.records import LANES
-
-    return LANES.get(lane, str(lane))
-
-
-def _sums(calls: Iterable[Mapping[str, Any]], name: str) -> dict[str, int]:
-    """Calls by one of their columns, the most first."""
-    sums: Counter[str] = Counter()
-    for row in calls:
-        value = _lane(row[name]) if name == "lane" else row[name] or "-"
-        sums[value] += row["calls"]
-    return dict(sums.most_common())
-
-
-def _by_day(found: "Used", today: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row for each day: calls by lane, of others, refused by Zoho; the newest first."""
-    kept = {row["day"]: row for row in found.days}
-    rows: dict[date, dict[str, Any]] = {}
-    for day in sorted({row["day"] for row in found.calls} | kept.keys(), reverse=True):
-        calls = [row for row in found.calls if row["day"] == day]
-        note = kept.get(day, {})
-        foreign = max(note.get("foreign_calls", 0), today["foreign"] if day == today["day"] else 0)
-        rows[day] = {
-            "day": day, **dict.fromkeys(("live", "normal", "bulk", "upkeep"), 0),
-            **_sums(calls, "lane"), "calls": sum(row["calls"] for row in calls),
-            "refused": sum(row["refused"] for row in calls),
-            "foreign": foreign, "limit": note.get("per_day"), "warned": note.get("warned", 0),
-        }  # fmt: skip
-    return list(rows.values())
-
-
-def _warnings(found: "Used") -> list[dict[str, Any]]:
-    return [
-        {"day": row["day"], "percent": row["warned"], "at": row["warned_at"]}
-        for row in found.days
-        if row["warned"]
-    ]
 
 
 def _say_report(

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from zohosync.core.causes import ALIVE_S
+from zohosync.core.reasons import Story
 from zohosync.core.records import Claim, Ref
 from zohosync.store.claims import claim_of
 from zohosync.store.database import Database, Row
@@ -19,6 +20,12 @@ class Progress:
     failed: int
     waiting: int
     by_kind: Mapping[str, Mapping[str, int]]
+
+
+async def active_organization(database: Database) -> str | None:
+    """The organisation that marks go to; None where none is registered yet."""
+    row = await database.fetch_one("read_active")
+    return None if row is None else str(row["org_id"])
 
 
 class History:
@@ -75,6 +82,18 @@ class History:
         """The record, the parent that it waits for, that one's parent …: the last is the cause."""
         return await self._database.fetch(
             "read_chain", org_id=self._org_id, kind=ref.kind, key=ref.key
+        )
+
+    async def story(self, ref: Ref) -> Story | None:
+        """All that tells why a record stands where it does; None when it is not known."""
+        record = await self.record(ref)
+        if record is None:
+            return None
+        return Story(
+            record,
+            await self.chain(ref),
+            await self.logs(ref.kind, ref.key, limit=5),
+            await self.calls(ref.kind, ref.key, limit=5),
         )
 
     async def logs(self, kind: str | None, key: str | None, *, limit: int) -> list[Row]:
