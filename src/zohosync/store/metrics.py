@@ -1,0 +1,114 @@
+"""Key figures of closed days, of what there is of today, and the values of the present moment."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import simplejson
+
+from zohosync.core.kpis import STALE_AFTER, day_bounds
+from zohosync.errors import SettingsError
+from zohosync.store.database import Database, Row
+
+LATE_S = 600.0
+"""A day is closed so long after its end: what began before midnight has come to its end by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """How an organisation stands at this moment, as monitoring takes it.
+
+    `calls` are of today, by lane, kind and outcome; `records` by kind and status; `figures` are the
+    key figures of the newest closed day that there is.
+    """
+
+    organization: Row
+    records: list[Row] = field(default_factory=list)
+    calls: list[Row] = field(default_factory=list)
+    figures: list[Row] = field(default_factory=list)
+    standing: Row = field(default_factory=dict)
+
+
+class Metrics:
+    """The key figures of one organisation."""
+
+    def __init__(self, database: Database, org_id: str) -> None:
+        """Nothing is read yet."""
+        self._database = database
+        self._org_id = org_id
+
+    async def missing(self, keep_days: int) -> list[date]:
+        """Closed days that have no figures yet though their attempts are still kept."""
+        rows = await self._database.fetch(
+            "missing_days", org_id=self._org_id, keep_days=keep_days, late_s=LATE_S
+        )
+        return [row["day"] for row in rows]
+
+    async def catch_up(self, keep_days: int) -> list[date]:
+        """Roll up every day that is missing, each on its own; which ones these were."""
+        days = await self.missing(keep_days)
+        for day in days:
+            await self.roll_up(day, keep_days)
+        return days
+
+    async def roll_up(self, day: date, keep_days: int) -> list[Row]:
+        """Write the figures of a closed day, in place of those that there are; returns them.
+
+        Raises SettingsError when it is not over, or when its attempts are not all kept any more.
+        """
+        organization = await self._known()
+        began, ended = day_bounds(day, ZoneInfo(organization["time_zone"]))
+        now = organization["now"]
+        if now < ended + timedelta(seconds=LATE_S):
+            raise SettingsError(
+                f"{day} is not over yet"
+                if day <= _today(organization)
+                else f"{day} is in the future",
+                next_step="key figures are of closed days",
+            )
+        if began < now - timedelta(days=keep_days):
+            raise SettingsError(
+                f"The attempts of {day} are not kept any more",
+                place="[database] keep_days",
+                next_step=f"the figures that were written then stay; {keep_days} days are kept",
+            )
+        late = now - ended > timedelta(days=1)
+        return await self._measure(day, began, ended, keep=True, at_least=late)
+
+    async def so_far(self) -> list[Row]:
+        """The figures of today, which is not over: shown, never written."""
+        organization = await self._known()
+        day = _today(organization)
+        began, _ = day_bounds(day, ZoneInfo(organization["time_zone"]))
+        ended = organization["now"] + timedelta(microseconds=1)
+        return await self._measure(day, began, ended, keep=False, at_least=False)
+
+    async def between(self, first: date, last: date) -> list[Row]:
+        """The figures that are kept of these days, both included."""
+        return await self._database.fetch(
+            "read_metrics", org_id=self._org_id, first=first, last=last
+        )
+
+    async def _measure(
+        self, day: date, began: datetime, ended: datetime, *, keep: bool, at_least: bool
+    ) -> list[Row]:
+        return await self._database.fetch(
+            "measure_day", org_id=self._org_id, day=day, began=began, ended=ended, keep=keep,
+            at_least=at_least, stale_after=STALE_AFTER,
+        )  # fmt: skip
+
+    async def _known(self) -> Row:
+        row = await self._database.fetch_one("read_organization", org_id=self._org_id)
+        if row is None:
+            raise SettingsError(
+                f"Organisation {self._org_id} is not known in this database",
+                place=self._database.place,
+                next_step="run `zohosync migrate` in the project folder",
+            )
+        return row
+
+
+def _today(organization: Row) -> date:
+    now: datetime = organization["now"]
+    return now.astimezone(ZoneInfo(organization["time_zone"])).date()
