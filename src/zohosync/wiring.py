@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from zohosync.clock import Clock
@@ -21,6 +22,7 @@ from zohosync.store.brakes import Brakes
 from zohosync.store.capture import Watch
 from zohosync.store.comparisons import Comparisons
 from zohosync.store.database import Database
+from zohosync.store.metrics import Metrics
 from zohosync.store.organizations import change_limits
 from zohosync.store.source import Source
 from zohosync.store.sweeps import Sweeps
@@ -158,8 +160,11 @@ def jobs_of(
     settings: Settings, database: Database, org_id: str, *, clock: Clock, tell: Listener
 ) -> tuple[Job, ...]:
     """The upkeep that the leading worker does for all."""
-    del settings, database, org_id, clock, tell
-    return ()
+    del clock, tell
+    metrics = partial(Metrics(database, org_id).keep_up, settings.database.keep_days)
+    return (
+        Job("metrics", settings.upkeep.metrics_every_s, metrics),
+    )  # fmt: skip
 
 
 USAGE_EVERY_S = 10.0

@@ -1,9 +1,10 @@
-"""The verb report: calls by day, lane, kind and operation, and the calls that were not needed."""
+"""The verb report, and what it tells of calls: by day, lane, kind and operation, needed or not."""
 
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,26 +16,54 @@ if TYPE_CHECKING:
     from zohosync.store.usage import Used
 
 
-def report(
+def report(  # noqa: PLR0917  typer hands them over by name
     project: ProjectDir = HERE,
-    usage: Annotated[
-        bool,
-        typer.Option("--usage", help="Calls used and spared (the one report there is so far)."),
-    ] = True,
-    days: Annotated[int, typer.Option(min=1, max=1_000, help="How many days, with today.")] = 7,
+    day: Annotated[bool, typer.Option("--day", help="Key figures of a day.")] = False,
+    week: Annotated[bool, typer.Option("--week", help="Of 7 days; so without any option.")] = False,
     month: Annotated[
         str | None,
-        typer.Option(metavar="YYYY-MM", help="That month's books here beside Zoho's."),
+        typer.Option(metavar="YYYY-MM", help="Of a month; and its books here beside Zoho's."),
+    ] = None,
+    quarter: Annotated[bool, typer.Option("--quarter", help="Of 91 days: 13 weeks.")] = False,
+    of: Annotated[
+        str | None,
+        typer.Option(metavar="YYYY-MM-DD", help="The last day of it, instead of yesterday."),
+    ] = None,
+    usage: Annotated[bool, typer.Option("--usage", help="Calls used and spared, instead.")] = False,
+    days: Annotated[
+        int | None, typer.Option(min=1, max=1_000, help="Of --usage: how many days, with today.")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print it as Markdown.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print it as CSV, each day too.")] = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write one page, with plots.")
     ] = None,
     json: AsJson = False,
 ) -> int:
-    """Calls by day, lane, kind and operation; or, with --month, the books beside Zoho's."""
-    if month is not None:
-        from zohosync.cli.month import report_month
+    """Key figures against their targets, and what to change; or, with --usage, the calls."""
+    from zohosync.errors import SettingsError
 
-        return report_month(Screen(json), settings_of(project), month)
-    assert usage
-    return asyncio.run(_report(Screen(json), settings_of(project), days))
+    periods = {"--day": day, "--week": week, "--month": month, "--quarter": quarter}
+    said = [name for name, value in {**periods, "--usage": usage or days}.items() if value]
+    shapes = {"--markdown": markdown, "--csv": csv, "--json": json}
+    shaped = [name for name, value in shapes.items() if value]
+    if len(said) > 1 or len(shaped) > 1:
+        together = said if len(said) > 1 else shaped
+        raise SettingsError(f"{together[0]} and {together[1]} do not go together")
+    if of is not None and (month or usage or days):
+        raise SettingsError(f"--of does not go with {said[0]}")
+    if usage or days is not None:
+        if markdown or csv or html:
+            raise SettingsError("--usage is told in the terminal, or with --json")
+        return asyncio.run(_report(Screen(json), settings_of(project), days or USAGE_DAYS))
+    from zohosync.cli.kpis import Asked, Form, tell
+
+    asked = Asked.read(said[0].removeprefix("--") if said else "week", of, month)
+    form = Form(markdown=markdown, csv=csv, page=html)
+    return asyncio.run(tell(Screen(json), settings_of(project), asked, form))
+
+
+USAGE_DAYS = 7
 
 
 async def _report(screen: Screen, settings: "Settings", days: int) -> int:

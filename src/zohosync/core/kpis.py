@@ -29,6 +29,9 @@ LENGTHS = {"day": 1, "week": 7, "quarter": 91}
 
 BARS = "▁▂▃▄▅▆▇█"
 GAP = "·"
+NOTHING = "-"
+"""Shown where there was nothing to measure."""
+
 MOVES_PERCENT = Decimal(1)
 """A change smaller than that is no trend."""
 
@@ -284,7 +287,7 @@ def _trend(value: Decimal | None, before: Decimal | None) -> str:
 def worded(kpi: Kpi, value: Decimal | None) -> str:
     """A value of a key figure for people: a dash where there was nothing to measure."""
     if value is None:
-        return "–"
+        return NOTHING
     if kpi.unit == "%":
         return f"{_rounded(value, 2, ROUND_DOWN)} %"  # 97.999 is not 98
     if kpi.unit == "ms":

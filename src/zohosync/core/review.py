@@ -1,4 +1,4 @@
-"""The guide's monitoring checklist, answered from key figures: usage, success, cost, what to change."""
+"""The guide's monitoring checklist, answered: usage, success, cost, what to change."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -134,17 +134,19 @@ def _room(use: Sequence[DayUse]) -> tuple[str, ...]:
         return ()
     near = sum(percent >= NEAR_PERCENT for percent in percents)
     if near:
-        return (
-            f"On {_many(near, 'day')} of {len(percents)} at least {NEAR_PERCENT} % of the limit was "
-            "used: `zohosync plan --forecast` shows what the next plan would do; a longer "
-            "debounce_s, or fewer watched columns, needs fewer calls",
+        words = (
+            f"On {_many(near, 'day')} of {len(percents)} at least {NEAR_PERCENT} % of the limit "
+            "was used: `zohosync plan --forecast` shows what the next plan would do; a longer "
+            "debounce_s, or fewer watched columns, needs fewer calls"
         )
-    if len(percents) >= 28 and max(percents) <= FAR_PERCENT:
-        return (
-            f"No day used more than {max(percents)} % of its limit: a smaller plan would do, if "
-            "nothing else needs this one",
+    elif len(percents) >= 28 and max(percents) <= FAR_PERCENT:
+        words = (
+            f"No day used more than {max(percents)} % of its limit: a smaller plan would do, "
+            "if nothing else needs this one"
         )
-    return ()
+    else:
+        return ()
+    return (words,)
 
 
 def _worst(by_kind: Mapping[str, Sequence[Figure]], name: str) -> str:

@@ -1,8 +1,7 @@
 """Key figures of closed days, of what there is of today, and the values of the present moment."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import simplejson
@@ -52,6 +51,14 @@ class Metrics:
             await self.roll_up(day, keep_days)
         return days
 
+    async def keep_up(self, keep_days: int) -> str | None:
+        """As `catch_up`, told in words; None when nothing was missing."""
+        days = await self.catch_up(keep_days)
+        if not days:
+            return None
+        span = f"{days[0]}" if len(days) == 1 else f"{len(days)} days, {days[0]} to {days[-1]}"
+        return f"key figures rolled up: {span}"
+
     async def roll_up(self, day: date, keep_days: int) -> list[Row]:
         """Write the figures of a closed day, in place of those that there are; returns them.
 
@@ -74,7 +81,12 @@ class Metrics:
                 next_step=f"the figures that were written then stay; {keep_days} days are kept",
             )
         late = now - ended > timedelta(days=1)
-        return await self._measure(day, began, ended, keep=True, at_least=late)
+        rows = await self._measure(began, ended, at_least=late)
+        await self._database.execute(
+            "keep_day", org_id=self._org_id, day=day,
+            rows=simplejson.dumps(rows, use_decimal=True),
+        )  # fmt: skip
+        return rows
 
     async def so_far(self) -> list[Row]:
         """The figures of today, which is not over: shown, never written."""
@@ -82,7 +94,8 @@ class Metrics:
         day = _today(organization)
         began, _ = day_bounds(day, ZoneInfo(organization["time_zone"]))
         ended = organization["now"] + timedelta(microseconds=1)
-        return await self._measure(day, began, ended, keep=False, at_least=False)
+        rows = await self._measure(began, ended, at_least=False)
+        return [{"metric_date": day, **row} for row in rows]
 
     async def between(self, first: date, last: date) -> list[Row]:
         """The figures that are kept of these days, both included."""
@@ -90,12 +103,10 @@ class Metrics:
             "read_metrics", org_id=self._org_id, first=first, last=last
         )
 
-    async def _measure(
-        self, day: date, began: datetime, ended: datetime, *, keep: bool, at_least: bool
-    ) -> list[Row]:
+    async def _measure(self, began: datetime, ended: datetime, *, at_least: bool) -> list[Row]:
         return await self._database.fetch(
-            "measure_day", org_id=self._org_id, day=day, began=began, ended=ended, keep=keep,
-            at_least=at_least, stale_after=STALE_AFTER,
+            "measure_day", org_id=self._org_id, began=began, ended=ended, at_least=at_least,
+            stale_after=STALE_AFTER,
         )  # fmt: skip
 
     async def _known(self) -> Row:

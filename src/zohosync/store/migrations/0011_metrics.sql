@@ -12,3 +12,25 @@ create table zohosync.sync_metrics (
   primary key (org_id, metric_date, metric_type, entity_type)
 );
 alter table zohosync.sync_metrics enable row level security;
+
+-- What an attempt led to: 0 it was not tried (parked, or given back), 1 its record is in step, 2 it is for
+-- a person now, 3 it was tried and is not at its end (a retry, a write in doubt), 4 a further step.
+create function zohosync.ending(status text, result text, step text) returns integer
+  language sql immutable parallel safe as $$
+    select case when status = 'success' then 1
+                when status = 'failed' or result = 'undecided' then 2
+                when result = 'orphaned' then 3
+                when status in ('waiting', 'skipped') or step = 'later'
+                  or result in ('throttled', 'unauthorized', 'woken') or result like 'closed%' then 0
+                when status in ('retrying', 'uncertain') or result = 'absent' then 3
+                else 4 end
+  $$;
+
+-- A sync is all attempts of a record until one ends it. What it took so far stands with the record, and
+-- with each attempt, itself included; null in the log: from before this was kept.
+alter table zohosync.records
+  add column spent_ms    bigint not null default 0,
+  add column spent_calls integer not null default 0;
+alter table zohosync.sync_logs
+  add column sync_ms    bigint,
+  add column sync_calls integer;

@@ -1,42 +1,35 @@
 -- Promise: the key figures of what lies between two instants of an organisation, for each kind and for
---   `all`, zeros included; with `keep` they are written as that day's, which may be said again:
---   the same rows give the same figures. Only `stale_syncs` keeps its first answer, since the
---   tables forget when a record was out of step once it is back in it.
---   A sync is one version of a record on its way into step: it ends in success or in failure, and
---   whatever else an attempt led to (a retry, a write in doubt) is a try that did not end it. A
---   further step of the same sync, an attempt that was given back, and waiting are no tries. What had
---   not changed and cost no call is counted as saved, and is in no rate.
--- Locks: the metrics' rows, when they are there already.
--- Index: sync_logs_created, api_calls_started, sync_metrics_pkey, records_status.
-with attempt as (
-  select l.kind, l.key, l.version, l.duration_ms, l.calls, l.changes, l.reads_saved,
-         l.step = 'nothing' and l.changes > 0 as unchanged,
-         case when l.status = 'success' then 1                                  -- in step
-              when l.status = 'failed' or l.result = 'undecided' then 2         -- for a person
-              when l.result = 'orphaned' then 3
-              when l.status in ('waiting', 'skipped') or l.step = 'later'
-                or l.result in ('throttled', 'unauthorized', 'woken')
-                or l.result like 'closed%%' then 0                              -- not tried
-              when l.status in ('retrying', 'uncertain') or l.result = 'absent' then 3
-              else 4 end as ending                                              -- a further step
-    from zohosync.sync_logs l
-   where l.org_id = %(org_id)s
-     and l.created_at >= %(began)s::timestamptz and l.created_at < %(ended)s::timestamptz
-), sync as (
-  select kind, count(*) filter (where ending = 1) as succeeded,
-         count(*) filter (where ending = 2) as failed, count(*) filter (where ending = 3) as tries,
-         coalesce(sum(duration_ms) filter (where ending > 0), 0) as ms,
-         sum(calls) as calls, count(*) filter (where unchanged) as unchanged,
-         sum(greatest(changes - 1, 0)) as merged, sum(reads_saved) as reads
-    from attempt group by kind, key, version
-), span as (  -- how many syncs took so long
-  select kind, ms, sum(succeeded) as syncs from sync
-   where succeeded > 0 and calls > 0 group by grouping sets ((kind, ms), (ms))
+--   `all`, zeros included; the same rows give the same figures, but for `stale_syncs`: the tables
+--   forget when a record was out of step once it is marked again.
+--   A sync is all attempts of a record until one ends it, in success or in failure; a retry or a
+--   write in doubt is a try that did not end it. A further step of the same sync, an attempt that
+--   was given back, and waiting are no tries (zohosync.ending). What had not changed and cost no
+--   call is counted as saved, and is in no rate.
+-- Locks: none.
+-- Index: sync_logs_created, api_calls_started, records_status.
+with tally as materialized (  -- of each kind, and of the syncs that took so long
+  select kind, ms, count(*) as syncs,
+         count(*) filter (where done and paid) as succeeded,
+         count(*) filter (where ending = 2) as failed,
+         count(*) filter (where ending = 3) as tries,
+         count(*) filter (where done and not paid and step = 'nothing' and changes > 0) as unchanged,
+         sum(changes - 1) filter (where changes > 1) as merged, sum(reads_saved) as reads
+    from (
+      select l.kind, l.status = 'success' as done, l.step, l.changes, l.reads_saved,
+             zohosync.ending(l.status, l.result, l.step) as ending,
+             coalesce(l.sync_calls, l.calls) > 0 as paid,
+             case when l.status = 'success' and coalesce(l.sync_calls, l.calls) > 0
+                  then coalesce(l.sync_ms, l.duration_ms) end as ms
+        from zohosync.sync_logs l
+       where l.org_id = %(org_id)s
+         and l.created_at >= %(began)s::timestamptz and l.created_at < %(ended)s::timestamptz) t
+   group by kind, ms
 ), place as (
   select coalesce(kind, 'all') as kind, ms, syncs,
          sum(syncs) over (partition by kind order by ms) as upto,
          sum(syncs) over (partition by kind) as total
-    from span
+    from (select kind, ms, sum(syncs) as syncs from tally where ms is not null
+           group by grouping sets ((kind, ms), (ms))) span
 ), bucket as (
   select kind, jsonb_object_agg(step, syncs order by step) as spans
     from (select kind, case when ms < 1 then 0 else ceil(20 * log(ms::float8)) end as step,
@@ -48,20 +41,21 @@ with attempt as (
          min(p.ms) filter (where p.upto >= 0.95 * p.total) as p95
     from place p group by p.kind
 ), book as (
-  select coalesce(kind, 'all') as kind,
-         sum(succeeded) filter (where calls > 0 or tries > 0 or failed > 0) as succeeded,
-         sum(failed) as failed, sum(tries) as tries,
-         sum(unchanged) filter (where calls = 0) as unchanged,
-         sum(merged) as merged, sum(reads) as reads
-    from sync group by grouping sets ((kind), ())
+  select coalesce(kind, 'all') as kind, sum(succeeded) as succeeded, sum(failed) as failed,
+         sum(tries) as tries, sum(unchanged) as unchanged, sum(merged) as merged,
+         sum(reads) as reads
+    from tally group by grouping sets ((kind), ())
 ), call as (
-  select case when grouping(c.kind) = 1 then 'all' else c.kind end as kind,
-         count(*) filter (where c.door = 'api') as calls,
-         count(*) filter (where c.outcome = 'throttled') as refused
-    from zohosync.api_calls c
-   where c.org_id = %(org_id)s and c.sent is not false
-     and c.started_at >= %(began)s::timestamptz and c.started_at < %(ended)s::timestamptz
-   group by grouping sets ((c.kind), ())
+  select case when grouping(kind) = 1 then 'all' else kind end as kind, sum(calls) as calls,
+         sum(refused) as refused
+    from (
+      select c.kind, count(*) filter (where c.door = 'api') as calls,
+             count(*) filter (where c.outcome = 'throttled') as refused
+        from zohosync.api_calls c
+       where c.org_id = %(org_id)s and c.sent is not false
+         and c.started_at >= %(began)s::timestamptz and c.started_at < %(ended)s::timestamptz
+       group by c.kind) by_kind
+   group by grouping sets ((kind), ())
 ), late as (  -- out of step for longer than that at the end, by what is known of it now: since it
               -- was marked, or since it was last looked into, and either still or until lately
   select r.kind, r.key from zohosync.records r
@@ -95,7 +89,7 @@ with attempt as (
     from named n
     left join book b using (kind) left join timed t using (kind) left join bucket u using (kind)
     left join call c using (kind) left join stale s using (kind)
-), figure as materialized (
+), figure as (
   select s.kind as entity_type, f.*
     from sums s, lateral (values
       ('success_rate', 100.0 * s.succeeded / nullif(s.succeeded + s.failed, 0),
@@ -117,16 +111,6 @@ with attempt as (
       ('calls_saved', s.unchanged + s.merged + s.reads,
         jsonb_build_object('unchanged', s.unchanged, 'merged', s.merged, 'reads', s.reads))
     ) as f (metric_type, value, metadata)
-), kept as (
-  insert into zohosync.sync_metrics as m
-    (org_id, metric_date, metric_type, entity_type, metric_value, metadata)
-  select %(org_id)s, %(day)s::date, metric_type, entity_type, coalesce(round(value, 4), 0), metadata
-    from figure where %(keep)s
-   order by metric_type, entity_type
-  on conflict (org_id, metric_date, metric_type, entity_type) do update
-     set metric_value = excluded.metric_value, metadata = excluded.metadata
-   where m.metric_type <> 'stale_syncs'
 )
-select %(day)s::date as metric_date, metric_type, entity_type,
-       coalesce(round(value, 4), 0) as metric_value, metadata
+select metric_type, entity_type, coalesce(round(value, 4), 0) as metric_value, metadata
   from figure order by metric_type, entity_type
