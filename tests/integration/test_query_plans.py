@@ -78,6 +78,10 @@ select '1', 'customers', 'z' || n, 1198, 1, 1 + n / 200, n % 200, '{"email": "a@
 insert into zohosync.compared (comparison_id, org_id, kind, key, zoho_id, sort, linked, sure)
 select 1198, '1', 'customers', n, 'z' || n, case when n % 500 = 0 then 'differs' else 'linked' end,
        true, true from generate_series(1, 20000) n;
+insert into zohosync.sync_metrics (org_id, metric_date, metric_type, entity_type, metric_value)
+select '1', current_date - n, t, k, n from generate_series(1, 1000) n,
+       unnest(array['success_rate', 'failed_syncs', 'api_calls']) t,
+       unnest(array['all', 'customers', 'invoices']) k;
 insert into zohosync.workers (worker, org_id, host, pid, version)
 select 'w' || n, '1', 'here', n, '0' from generate_series(1, 3) n;
 """
@@ -116,6 +120,9 @@ COMMON: dict[str, Any] = {
     "cause": "endings", "count": 20, "over": True, "night": True, "alive_s": 30,
     "linked": "z4004", "intent_id": None, "rivals": [], "rivals_seen": [], "excluded": [],
     "closes": False, "heir_of": None, "word": "new",
+    "began": SystemClock().now() - timedelta(hours=2), "ended": SystemClock().now(),
+    "stale_after": timedelta(days=7), "at_least": False, "late_s": 600,
+    "first": SystemClock().now().date() - timedelta(days=7), "last": SystemClock().now().date(),
     "since": SystemClock().now() - timedelta(hours=1), "day": SystemClock().now().date(),
     "calls": '[{"place": 0, "door": "api", "lane": 5, "kind": "customers", "key": "500",'
     ' "lease_epoch": 7, "operation": "x", "method": "POST", "path": "/", "writes": true}]',

@@ -129,9 +129,10 @@ async def tell(screen: "Screen", settings: "Settings", asked: Asked, form: Form)
 
 def next_of(report: Report) -> str:
     """What to do after reading it."""
+    usage = "zohosync report --usage (what the calls went into)"
     if report.missed:
-        return "zohosync status (reasons, each with a sample key)"
-    return "zohosync report --usage (what the calls went into); report --quarter --html FILE"
+        return f"zohosync status (reasons, each with a sample key); {usage}"
+    return f"{usage}; zohosync report --quarter --html FILE (a page with plots)"
 
 
 async def gather(
@@ -340,7 +341,7 @@ def as_plain(report: Report) -> dict[str, Any]:
         "days": len(report.period.days), "days_known": report.known,
         "figures": {figure.kpi.name: _plain(figure) for figure in report.figures},
         "by_kind": {
-            kind: {figure.kpi.name: figure.value for figure in figures}
+            kind: {figure.kpi.name: _number(figure.value) for figure in figures}
             for kind, figures in report.by_kind.items()
         },
         "answers": [
@@ -349,16 +350,25 @@ def as_plain(report: Report) -> dict[str, Any]:
         ],
         "missed": report.missed,
         "today": {
-            "day": report.today, **{figure.kpi.name: figure.value for figure in report.so_far},
+            "day": report.today,
+            **{figure.kpi.name: _number(figure.value) for figure in report.so_far},
         },
     }  # fmt: skip
 
 
 def _plain(figure: Figure) -> dict[str, Any]:
     return {
-        "value": figure.value, "target": figure.target, "met": figure.met,
-        "before": figure.before, "trend": figure.trend or None, "by_day": figure.series,
+        "value": _number(figure.value), "target": _number(figure.target), "met": figure.met,
+        "before": _number(figure.before), "trend": figure.trend or None,
+        "by_day": [_number(value) for value in figure.series],
     }  # fmt: skip
+
+
+def _number(value: Decimal | None) -> Decimal | int | None:
+    """Without digits that say nothing."""
+    if value is None or value != value.to_integral_value():
+        return value if value is None else round(value, 4)
+    return int(value)
 
 
 def write_page(file: Path, report: Report) -> None:

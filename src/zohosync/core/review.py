@@ -44,7 +44,9 @@ def review(
     """The four answers for the period of these figures. Pure."""
     named = {figure.kpi.name: figure for figure in figures}
     steps = (*_misses(named, by_kind), *_room(use))
-    changes = "Nothing: no target is missed." if not steps else _many(len(steps), "thing")
+    changes = "Nothing: no target is missed."
+    if steps:
+        changes = f"{_many(len(steps), 'thing')} to look at:"
     return (
         Answer("Daily: how much of the limit is used?", _usage(use)),
         Answer("Weekly: do the syncs succeed?", _success(named, by_kind)),
@@ -85,7 +87,7 @@ def _cost(named: Mapping[str, Figure]) -> str:
         told += f", {named['calls_per_record'].shown} for each record that was brought into step"
     if not saved:
         return f"{told}; none was saved."
-    return f"{told}; {saved:,} were saved ({round(100 * saved / (calls + saved))} % of all)."
+    return f"{told}; {int(saved):,} were saved ({round(100 * saved / (calls + saved))} % of all)."
 
 
 def _misses(

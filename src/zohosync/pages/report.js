@@ -51,7 +51,7 @@
         .toLocaleDateString("en", { day: "numeric", month: "short", timeZone: "UTC" })),
         incrs: [1, 2, 7, 14, 28].map((days) => days * 86400) },
         { ...axis, size: 58, values: (_, ticks) => ticks.map((at) => at.toLocaleString("en")) }],
-      series: [{ value: (_, at) => at == null ? "-" : new Date(at * 1e3).toISOString().slice(0, 10) },
+      series: [{ label: "day", value: (_, at) => at == null ? "-" : new Date(at * 1e3).toISOString().slice(0, 10) },
         ...known.map(({ name, ...rest }) => rest)],
     }, [series.days, ...known.map((each) => series[each.name])], card);
     return [card, chart];

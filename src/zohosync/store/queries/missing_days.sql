@@ -13,8 +13,7 @@ select d.day::date as day
            - interval '1 day',
          interval '1 day') as d (day)
  where o.org_id = %(org_id)s
-   and not exists (
-     select from zohosync.sync_metrics m
-      where m.org_id = o.org_id and m.metric_date = d.day::date and m.metric_type = 'success_rate'
-        and m.entity_type = 'all')
+   and (select true from zohosync.sync_metrics m
+         where m.org_id = o.org_id and m.metric_date = d.day::date
+           and m.metric_type = 'success_rate' and m.entity_type = 'all') is null
  order by 1
