@@ -186,8 +186,10 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("--day", "--week"), "--day and --week do not go together"),
     (("--week", "--usage"), "--week and --usage do not go together"),
     (("--csv", "--json"), "--csv and --json do not go together"),
-    (("--usage", "--of", "2026-10-05"), "--of does not go with --usage"),
-    (("--usage", "--html", "x.html"), "--usage is told in the terminal"),
+    (("--usage", "--of", "2026-10-05"), "--usage and --of do not go together"),
+    (("--usage", "--html", "x.html"), "--usage and --html do not go together"),
+    (("--prometheus", "--json"), "--prometheus and --json do not go together"),
+    (("--month", "2026-01", "--of", "2026-01-05"), "--of and --month do not go together"),
     (("--html", "nowhere/x.html"), "The page cannot be written"),
 ]
 

@@ -38,6 +38,9 @@ def report(  # noqa: PLR0917  typer hands them over by name
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write one page, with plots.")
     ] = None,
+    prometheus: Annotated[
+        bool, typer.Option("--prometheus", help="Print what a worker shows at /metrics.")
+    ] = False,
     json: AsJson = False,
 ) -> int:
     """Key figures against their targets, and what to change; or, with --usage, the calls."""
@@ -45,17 +48,18 @@ def report(  # noqa: PLR0917  typer hands them over by name
 
     periods = {"--day": day, "--week": week, "--month": month, "--quarter": quarter}
     said = [name for name, value in {**periods, "--usage": usage or days}.items() if value]
-    shapes = {"--markdown": markdown, "--csv": csv, "--json": json}
+    shapes = {"--markdown": markdown, "--csv": csv, "--prometheus": prometheus, "--json": json}
     shaped = [name for name, value in shapes.items() if value]
-    if len(said) > 1 or len(shaped) > 1:
-        together = said if len(said) > 1 else shaped
-        raise SettingsError(f"{together[0]} and {together[1]} do not go together")
-    if of is not None and (month or usage or days):
-        raise SettingsError(f"--of does not go with {said[0]}")
-    if usage or days is not None:
-        if markdown or csv or html:
-            raise SettingsError("--usage is told in the terminal, or with --json")
+    alone = ["--prometheus"] if prometheus else [name for name in said if name == "--usage"]
+    others = [*said, *shaped, *(["--of"] if of else []), *(["--html"] if html else [])]
+    others = [name for name in others if name not in alone and (prometheus or name != "--json")]
+    for together in (said, shaped, [*alone, *others] if alone else [], _dated(said, of)):
+        if len(together) > 1:
+            raise SettingsError(f"{together[0]} and {together[1]} do not go together")
+    if alone == ["--usage"]:
         return asyncio.run(_report(Screen(json), settings_of(project), days or USAGE_DAYS))
+    if prometheus:
+        return asyncio.run(_expose(settings_of(project)))
     from zohosync.cli.kpis import Asked, Form, tell
 
     asked = Asked.read(said[0].removeprefix("--") if said else "week", of, month)
@@ -64,6 +68,23 @@ def report(  # noqa: PLR0917  typer hands them over by name
 
 
 USAGE_DAYS = 7
+
+
+def _dated(said: Sequence[str], of: str | None) -> list[str]:
+    """A month says itself when it is."""
+    return ["--of", "--month"] if of and "--month" in said else []
+
+
+async def _expose(settings: "Settings") -> int:
+    """For a collector that reads files, where a worker's port cannot be reached."""
+    from zohosync.bootstrap import open_database, organization_id
+    from zohosync.dashboard.exposition import text_of
+    from zohosync.store.metrics import Metrics
+
+    async with open_database(settings) as database:
+        snapshot = await Metrics(database, organization_id(settings)).snapshot()
+    print("" if snapshot is None else text_of(snapshot, settings.targets), end="")
+    return OK
 
 
 async def _report(screen: Screen, settings: "Settings", days: int) -> int:

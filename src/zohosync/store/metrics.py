@@ -1,14 +1,18 @@
 """Key figures of closed days, of what there is of today, and the values of the present moment."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from itertools import chain
 from zoneinfo import ZoneInfo
 
 import simplejson
 
 from zohosync.core.kpis import STALE_AFTER, day_bounds
+from zohosync.core.records import LANES
 from zohosync.errors import SettingsError
 from zohosync.store.database import Database, Row
+from zohosync.store.history import ALIVE_S
 
 LATE_S = 600.0
 """A day is closed so long after its end: what began before midnight has come to its end by then."""
@@ -18,15 +22,16 @@ LATE_S = 600.0
 class Snapshot:
     """How an organisation stands at this moment, as monitoring takes it.
 
-    `calls` are of today, by lane, kind and outcome; `records` by kind and status; `figures` are the
-    key figures of the newest closed day that there is.
+    `calls` ended today, by lane, kind and outcome; `records` are by kind and status (`marked`:
+    marks of which nobody made records yet); `figures` are those of the newest day that has any;
+    `moment` has `marks`, `oldest_due_s` (None: nothing is due), `workers` and `in_flight`.
     """
 
     organization: Row
+    moment: Row
     records: list[Row] = field(default_factory=list)
     calls: list[Row] = field(default_factory=list)
     figures: list[Row] = field(default_factory=list)
-    standing: Row = field(default_factory=dict)
 
 
 class Metrics:
@@ -102,6 +107,25 @@ class Metrics:
         return await self._database.fetch(
             "read_metrics", org_id=self._org_id, first=first, last=last
         )
+
+    async def snapshot(self, records: Sequence[Row] | None = None) -> Snapshot | None:
+        """How it stands now; None when the organisation is not known.
+
+        `records` are counts by `kind`, `status` and `records` that somebody keeps; without them,
+        those that are in step or skipped are not counted: that would read the whole book.
+        """
+        organization = await self._database.fetch_one("read_organization", org_id=self._org_id)
+        if organization is None:
+            return None
+        began, _ = day_bounds(_today(organization), ZoneInfo(organization["time_zone"]))
+        who = {"org_id": self._org_id}
+        (moment, *_), calls, figures, *counted = await self._database.batch(
+            ("view_moment", {**who, "priorities": list(LANES), "alive_s": ALIVE_S}),
+            ("count_calls", {**who, "since": began}),
+            ("read_newest_metrics", who),
+            *([("read_progress", who)] if records is None else []),
+        )
+        return Snapshot(organization, moment, [*(records or ()), *chain(*counted)], calls, figures)
 
     async def _measure(self, began: datetime, ended: datetime, *, at_least: bool) -> list[Row]:
         return await self._database.fetch(
