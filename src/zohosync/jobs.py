@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from zohosync.checkup import mend_counts, note_health
@@ -19,6 +20,7 @@ from zohosync.settings import FILE, Settings, load
 from zohosync.store.alerts import AlertBook
 from zohosync.store.database import Database
 from zohosync.store.health import Vitals
+from zohosync.store.metrics import Metrics
 from zohosync.store.organizations import change_limits
 from zohosync.store.upkeep import PRUNES, Forgetting, Upkeep
 from zohosync.store.usage import Usage
@@ -29,6 +31,9 @@ PRUNE_EVERY_S = 600.0
 
 CACHE_EVERY_S = 3_600.0
 """How often is looked which of the kept lists run out, at the most."""
+
+FIGURES_AT = "00:15"
+"""When the day that is over is rolled up, by the organisation's clock."""
 
 FORGET_EVERY_S = 600.0
 """How often records are looked for whose forgetting had to wait."""
@@ -51,7 +56,9 @@ def jobs_of(
     every, book = settings.upkeep, AlertBook(database, org_id)
     alerts = alerts_of(settings, database, org_id, clock=clock, tell=tell, pace=pace)
     upkeep, days = Upkeep(database, org_id, "upkeep"), keep_days_of(settings)
+    figures = partial(Metrics(database, org_id).keep_up, settings.database.keep_days)
     jobs = [
+        Job("metrics", every.metrics_every_s, figures, at=FIGURES_AT),
         Job("retention", PRUNE_EVERY_S, lambda: prune(upkeep, days, clock)),
         Job("forgetting", FORGET_EVERY_S, Forgetting(database, org_id).finish),
         Job("counts", every.health_every_s, lambda: mend_counts(database, org_id)),

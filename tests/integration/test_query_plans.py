@@ -85,6 +85,10 @@ select '1', 'customers/' || n, clock_timestamp() from generate_series(1, 3000) n
 insert into zohosync.notices (org_id, grave, good, title, body, fingerprints, pending, done_at)
 select '1', false, false, '', '', '{}', '{log}', case when n % 1000 > 0 then clock_timestamp() end
   from generate_series(1, 3000) n;
+insert into zohosync.sync_metrics (org_id, metric_date, metric_type, entity_type, metric_value)
+select '1', current_date - n, t, k, n from generate_series(1, 1000) n,
+       unnest(array['success_rate', 'failed_syncs', 'api_calls']) t,
+       unnest(array['all', 'customers', 'invoices']) k;
 insert into zohosync.workers (worker, org_id, host, pid, version)
 select 'w' || n, '1', 'here', n, '0' from generate_series(1, 3) n;
 """
@@ -128,6 +132,9 @@ COMMON: dict[str, Any] = {
     "closed_for_s": 60, "channels": ["log"], "target": "customers", "for_s": 60, "taken": ["log"],
     "error": None, "retry_s": 60, "keep_s": 60, "notice_id": 900, "tries": 1, "reported": None,
     "late_s": 60, "state": "healthy", "checks": "[]", "seek_s": 60, "data": "{}",
+    "began": SystemClock().now() - timedelta(hours=2), "ended": SystemClock().now(),
+    "stale_after": timedelta(days=7), "at_least": False,
+    "first": SystemClock().now().date() - timedelta(days=7), "last": SystemClock().now().date(),
     "since": SystemClock().now() - timedelta(hours=1), "day": SystemClock().now().date(),
     "calls": '[{"place": 0, "door": "api", "lane": 5, "kind": "customers", "key": "500",'
     ' "lease_epoch": 7, "operation": "x", "method": "POST", "path": "/", "writes": true}]',

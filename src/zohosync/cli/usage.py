@@ -1,8 +1,9 @@
-"""The verb report: calls by day, lane, kind and operation, and the calls that were not needed."""
+"""The verb report, and what it tells of calls: by day, lane, kind and operation, needed or not."""
 
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,26 +15,75 @@ if TYPE_CHECKING:
     from zohosync.store.usage import Used
 
 
-def report(
+def report(  # noqa: PLR0917  typer hands them over by name
     project: ProjectDir = HERE,
-    usage: Annotated[
-        bool,
-        typer.Option("--usage", help="Calls used and spared (the one report there is so far)."),
-    ] = True,
-    days: Annotated[int, typer.Option(min=1, max=1_000, help="How many days, with today.")] = 7,
+    day: Annotated[bool, typer.Option("--day", help="Key figures of a day.")] = False,
+    week: Annotated[bool, typer.Option("--week", help="Of 7 days; so without any option.")] = False,
     month: Annotated[
         str | None,
-        typer.Option(metavar="YYYY-MM", help="That month's books here beside Zoho's."),
+        typer.Option(metavar="YYYY-MM", help="Of a month; and its books here beside Zoho's."),
     ] = None,
+    quarter: Annotated[bool, typer.Option("--quarter", help="Of 91 days: 13 weeks.")] = False,
+    of: Annotated[
+        str | None,
+        typer.Option(metavar="YYYY-MM-DD", help="The last day of it, instead of yesterday."),
+    ] = None,
+    usage: Annotated[bool, typer.Option("--usage", help="Calls used and spared, instead.")] = False,
+    days: Annotated[
+        int | None, typer.Option(min=1, max=1_000, help="Of --usage: how many days, with today.")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print it as Markdown.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print it as CSV, each day too.")] = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write one page, with plots.")
+    ] = None,
+    prometheus: Annotated[
+        bool, typer.Option("--prometheus", help="Print what a worker shows at /metrics.")
+    ] = False,
     json: AsJson = False,
 ) -> int:
-    """Calls by day, lane, kind and operation; or, with --month, the books beside Zoho's."""
-    if month is not None:
-        from zohosync.cli.month import report_month
+    """Key figures against their targets, and what to change; or, with --usage, the calls."""
+    from zohosync.errors import SettingsError
 
-        return report_month(Screen(json), settings_of(project), month)
-    assert usage
-    return asyncio.run(_report(Screen(json), settings_of(project), days))
+    periods = {"--day": day, "--week": week, "--month": month, "--quarter": quarter}
+    said = [name for name, value in {**periods, "--usage": usage or days}.items() if value]
+    shapes = {"--markdown": markdown, "--csv": csv, "--prometheus": prometheus, "--json": json}
+    shaped = [name for name, value in shapes.items() if value]
+    alone = ["--prometheus"] if prometheus else [name for name in said if name == "--usage"]
+    others = [*said, *shaped, *(["--of"] if of else []), *(["--html"] if html else [])]
+    others = [name for name in others if name not in alone and (prometheus or name != "--json")]
+    for together in (said, shaped, [*alone, *others] if alone else [], _dated(said, of)):
+        if len(together) > 1:
+            raise SettingsError(f"{together[0]} and {together[1]} do not go together")
+    if alone == ["--usage"]:
+        return asyncio.run(_report(Screen(json), settings_of(project), days or USAGE_DAYS))
+    if prometheus:
+        return asyncio.run(_expose(settings_of(project)))
+    from zohosync.cli.kpis import Asked, Form, tell
+
+    asked = Asked.read(said[0].removeprefix("--") if said else "week", of, month)
+    form = Form(markdown=markdown, csv=csv, page=html)
+    return asyncio.run(tell(Screen(json), settings_of(project), asked, form))
+
+
+USAGE_DAYS = 7
+
+
+def _dated(said: Sequence[str], of: str | None) -> list[str]:
+    """A month says itself when it is."""
+    return ["--of", "--month"] if of and "--month" in said else []
+
+
+async def _expose(settings: "Settings") -> int:
+    """For a collector that reads files, where a worker's port cannot be reached."""
+    from zohosync.bootstrap import open_database, organization_id
+    from zohosync.dashboard.exposition import text_of
+    from zohosync.store.metrics import Metrics
+
+    async with open_database(settings) as database:
+        snapshot = await Metrics(database, organization_id(settings)).snapshot()
+    print("" if snapshot is None else text_of(snapshot, settings.targets), end="")
+    return OK
 
 
 async def _report(screen: Screen, settings: "Settings", days: int) -> int:
