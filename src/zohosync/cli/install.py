@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from zohosync.store.database import Database
 
 
-def migrate(
+def migrate(  # noqa: PLR0917 - options are not positional on a command line
     project: ProjectDir = HERE,
     moved: Annotated[
         bool,
@@ -22,20 +22,33 @@ def migrate(
         bool,
         typer.Option("--copied", help="This database is a copy, and the original goes on."),
     ] = False,
+    print_role: Annotated[
+        bool,
+        typer.Option("--print-role", help="Only print SQL: a role with a worker's least rights."),
+    ] = False,
+    role: Annotated[str, typer.Option(help="What --print-role calls it.")] = "zohosync_worker",
     json: AsJson = False,
 ) -> int:
     """Bring our schema and the triggers on the watched tables up to date.
 
     A worker refuses a database that was moved or copied until --moved (same installation, links
-    kept) or --copied (a new one: no links, everything paused) says which it is.
+    kept) or --copied (a new one: no links, everything paused) says which it is. --print-role
+    changes nothing: its SQL is for the owner of the tables, `zohosync run` is then for that role.
     """
     from zohosync.errors import SettingsError
 
+    if print_role and (moved or copied):
+        raise SettingsError(
+            "--print-role changes nothing, --moved and --copied do",
+            next_step="run one after the other",
+        )
     if moved and copied:
         raise SettingsError(
             "--moved and --copied say the opposite of each other",
             next_step="--moved where the original is gone, --copied where it goes on",
         )
+    if print_role:
+        return asyncio.run(_print_role(Screen(json), settings_of(project), role))
     told = "moved" if moved else "copied" if copied else None
     return asyncio.run(_migrate(Screen(json), settings_of(project), told))
 
@@ -74,6 +87,19 @@ async def _migrate(screen: Screen, settings: "Settings", told: str | None) -> in
     else:
         screen.next_step("zohosync backfill --dry-run")
     screen.result({"applied": applied, "watches": done, "organization": org_id, **found})
+    return OK
+
+
+async def _print_role(screen: Screen, settings: "Settings", role: str) -> int:
+    """The script alone on standard output, fit to be piped into psql."""
+    from zohosync.bootstrap import open_database
+    from zohosync.store.rights import worker_role
+    from zohosync.wiring import texts_of, write_back_of
+
+    async with open_database(settings) as database:
+        script = await worker_role(database, role, texts_of(settings), write_back_of(settings))
+    screen.line(script.rstrip())
+    screen.result({"role": role, "sql": script})
     return OK
 
 
