@@ -8,12 +8,14 @@ later, whether the request may have reached Zoho; no exception type is ever aske
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
 from typing import Any, Protocol
+from urllib.parse import quote, quote_plus
 
 import httpcore2
 import httpx2
@@ -135,12 +137,13 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """What goes on the wire for a call."""
+    """What goes on the wire for a call; `secrets` are those in it, in clear."""
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
     query: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = field(default=None, repr=False)
+    secrets: Sequence[str] = field(default=(), repr=False)
 
 
 class _LateError(Exception):
@@ -236,6 +239,7 @@ class Door:
         answer: Answer | None = None
         try:
             answer = await self._exchange(call, outgoing, ticket, departure, window)
+            answer = without(outgoing.secrets, answer)
             heard = read(answer)
         except asyncio.CancelledError:
             if not departure.sent:
@@ -329,6 +333,33 @@ async def _read(response: httpx2.Response) -> Answer:
             break
     headers = {name.lower(): value for name, value in response.headers.items()}
     return Answer(response.status_code, headers, bytes(body) if whole else b"", whole)
+
+
+SECRET_MIN = 8
+"""Characters of what can be a secret: anything shorter stands in many a word."""
+
+
+def without(secrets: Iterable[str], answer: Answer) -> Answer:
+    """The answer with none of these in it: some servers and proxies say back what they were told.
+
+    What Zoho says is kept, logged and shown, and must never hold what we sent to be let in.
+    """
+    spelled = {
+        spelling
+        for secret in secrets
+        if len(secret) >= SECRET_MIN
+        for spelling in (
+            secret,
+            quote(secret, safe=""),
+            quote_plus(secret),
+            json.dumps(secret)[1:-1],
+        )
+    }
+    body, headers = answer.body, dict(answer.headers)
+    for each in sorted(spelled, key=len, reverse=True):
+        body = body.replace(each.encode(), b"***")
+        headers = {name: value.replace(each, "***") for name, value in headers.items()}
+    return replace(answer, body=body, headers=headers)
 
 
 class Line(Protocol):
