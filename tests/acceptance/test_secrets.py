@@ -330,7 +330,7 @@ UNUSABLE = [
     ("DATABASE_URL", "postgresql://me:canary%3Adb%40pass%2Fword@127.0.0.1:port/x"),
     ("DATABASE_URL", "host=127.0.0.1 port=1 password='canary:db@pass/word'"),
     ("DATABASE_URL", "mysql://me:canary:db@pass/word@127.0.0.1/x"),
-    ("API_URL", "https://me:canary:db@pass/word@api.example"),
+    ("API_URL", "https://me:canary%3Adb%40pass%2Fword@api.example"),
     ("SECRET_KEY", "\u00fc canary secret key 31"),
     ("CLIENT_SECRET", "canary-client/secret+7f\nInjected: 1"),
 ]

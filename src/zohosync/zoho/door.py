@@ -8,14 +8,12 @@ later, whether the request may have reached Zoho; no exception type is ever aske
 """
 
 import asyncio
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
 from typing import Any, Protocol
-from urllib.parse import quote, quote_plus
 
 import httpcore2
 import httpx2
@@ -23,6 +21,7 @@ import httpx2
 from zohosync.clock import Clock
 from zohosync.core.records import Claim, Payload
 from zohosync.core.replies import Closed, Quota, Reply, Unreachable
+from zohosync.zoho.sealing import without
 
 BODY_LIMIT = 8_000_000
 """Bytes of a reply that we read; a page of 200 invoices has about 200,000."""
@@ -239,7 +238,8 @@ class Door:
         answer: Answer | None = None
         try:
             answer = await self._exchange(call, outgoing, ticket, departure, window)
-            answer = without(outgoing.secrets, answer)
+            body, headers = without(outgoing.secrets, answer.body, answer.headers)
+            answer = replace(answer, body=body, headers=headers)
             heard = read(answer)
         except asyncio.CancelledError:
             if not departure.sent:
@@ -333,33 +333,6 @@ async def _read(response: httpx2.Response) -> Answer:
             break
     headers = {name.lower(): value for name, value in response.headers.items()}
     return Answer(response.status_code, headers, bytes(body) if whole else b"", whole)
-
-
-SECRET_MIN = 8
-"""Characters of what can be a secret: anything shorter stands in many a word."""
-
-
-def without(secrets: Iterable[str], answer: Answer) -> Answer:
-    """The answer with none of these in it: some servers and proxies say back what they were told.
-
-    What Zoho says is kept, logged and shown, and must never hold what we sent to be let in.
-    """
-    spelled = {
-        spelling
-        for secret in secrets
-        if len(secret) >= SECRET_MIN
-        for spelling in (
-            secret,
-            quote(secret, safe=""),
-            quote_plus(secret),
-            json.dumps(secret)[1:-1],
-        )
-    }
-    body, headers = answer.body, dict(answer.headers)
-    for each in sorted(spelled, key=len, reverse=True):
-        body = body.replace(each.encode(), b"***")
-        headers = {name: value.replace(each, "***") for name, value in headers.items()}
-    return replace(answer, body=body, headers=headers)
 
 
 class Line(Protocol):

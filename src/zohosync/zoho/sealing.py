@@ -1,7 +1,10 @@
-"""What seals the access token in the database: the key, and the change from one to another."""
+"""What keeps our secrets to ourselves: the token sealed in the database, replies that tell none."""
 
 import base64
+import json
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
 
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -11,6 +14,9 @@ if TYPE_CHECKING:
     from zohosync.zoho.tokens import Credentials, Secret
 
 KEY_BYTES = 32
+
+SECRET_MIN = 8
+"""Characters of what can be a secret: anything shorter stands in many a word."""
 
 
 def cipher_of(credentials: "Credentials", secret_key: "Secret | None") -> Fernet:
@@ -39,3 +45,23 @@ def resealed(sealed: str, old: Fernet, new: Fernet) -> str | None:
         return new.encrypt(old.decrypt(sealed.encode())).decode()
     except (InvalidToken, UnicodeError):
         return None
+
+
+def without(
+    secrets: Iterable[str], body: bytes, headers: Mapping[str, str]
+) -> tuple[bytes, dict[str, str]]:
+    """A reply with none of these in it: some servers and proxies say back what they were told.
+
+    What Zoho says is kept, logged and shown, and must never hold what we sent to be let in.
+    """
+    spelled = {
+        spelling
+        for text in secrets
+        if len(text) >= SECRET_MIN
+        for spelling in (text, quote(text, safe=""), quote_plus(text), json.dumps(text)[1:-1])
+    }
+    kept = dict(headers)
+    for each in sorted(spelled, key=len, reverse=True):
+        body = body.replace(each.encode(), b"***")
+        kept = {name: value.replace(each, "***") for name, value in kept.items()}
+    return body, kept
