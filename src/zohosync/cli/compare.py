@@ -98,9 +98,8 @@ async def _compare(
             found = await _tally(store, outcome.comparison_id)
             done = []
             if link:
-                done = await comparer.link(
-                    kind, outcome.comparison_id, await _sure(store, outcome.comparison_id)
-                )
+                sure = await store.sure(outcome.comparison_id)
+                done = await comparer.link(kind, outcome.comparison_id, sure)
             told[kind] = {
                 "comparison_id": outcome.comparison_id,
                 "calls": outcome.calls,
@@ -189,13 +188,6 @@ async def _say_price(
         "may have slipped from is read twice. Nothing is written to Zoho."
     )
     return pages
-
-
-async def _sure(store: "Comparisons", comparison_id: int) -> dict[str, str]:
-    found: dict[str, str] = {}
-    async for rows in store.verdicts(comparison_id):
-        found |= {row["key"]: row["zoho_id"] for row in rows if row["sure"] and not row["linked"]}
-    return found
 
 
 async def _tally(store: "Comparisons", comparison_id: int) -> dict[str, Any]:

@@ -217,6 +217,8 @@ def _states(facts: Facts) -> Iterator[str]:
         if wrong:
             yield f"{' '.join(name)} is {row['status']}: {wrong}"
         log = last.get(name)
+        if log is not None and row["settled_at"] and row["settled_at"] > log["created_at"]:
+            continue  # it was linked since, or a person has spoken
         if log is not None and row["status"] in _JUDGED:
             told = Status.SYNCED if log["status"] == "success" else log["status"]
             if told != row["status"]:
@@ -228,7 +230,7 @@ def _states(facts: Facts) -> Iterator[str]:
 
 
 _JUDGED = frozenset({Status.SYNCED, Status.FAILED, Status.SKIPPED, Status.WAITING})
-"""Statuses that only an attempt gives."""
+"""Statuses that only an attempt gives, or a link."""
 
 
 def _resting(

@@ -87,13 +87,16 @@ class Comparisons:
         reading.page, reading.torn, reading.calls = page, reading.torn or torn, reading.calls + 1
 
     async def again(self, reading: Reading) -> None:
-        """Read the list once more from the start."""
+        """Read the list once more from the start. Raises LeaseLostError."""
+        await self.hold_on(reading)
         await self._database.execute("next_pass", comparison_id=reading.comparison_id)
         reading.at, reading.page, reading.torn = reading.at + 1, 0, False
 
     async def drop(self, reading: Reading) -> None:
-        """Forget a reading that came to nothing: the next one starts anew."""
-        await self._database.execute("drop_comparison", comparison_id=reading.comparison_id)
+        """Forget a reading of ours that came to nothing: the next one starts anew."""
+        await self._database.execute(
+            "drop_comparison", comparison_id=reading.comparison_id, who=self._who
+        )
 
     async def seen(self, kind: str, comparison_id: int) -> AsyncGenerator[list[Candidate], None]:
         """All that a reading saw, in batches."""
@@ -155,7 +158,8 @@ class Comparisons:
         return {row["key"]: row["zoho_id"] for row in rows}
 
     async def clear(self, reading: Reading) -> None:
-        """Forget the verdicts of an earlier try of this reading."""
+        """Forget the verdicts of an earlier try of this reading. Raises LeaseLostError."""
+        await self.hold_on(reading)
         await self._database.execute("clear_compared", comparison_id=reading.comparison_id)
 
     async def save(self, reading: Reading, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -231,6 +235,13 @@ class Comparisons:
             left = None if left is None else left - len(rows)
             if len(rows) < most:
                 return
+
+    async def sure(self, comparison_id: int) -> dict[str, str]:
+        """What a comparison is sure of and nobody has linked yet: key → Zoho id."""
+        found: dict[str, str] = {}
+        async for rows in self.verdicts(comparison_id):
+            found |= {r["key"]: r["zoho_id"] for r in rows if r["sure"] and not r["linked"]}
+        return found
 
     async def tally(self, comparison_id: int) -> list[Row]:
         """How many rows are of each `sort`, by `linked` and `sure`."""
