@@ -56,8 +56,9 @@ def hasty_policy(**otherwise: Any) -> Off:
 
 
 async def once_through(
-    remote: client.Remote, wire: Any, asked: Mapping[str, str], claim: Claim, lane: int, left: Any
+    remote: client.Remote, wire: Any, asked: Mapping[str, str], claim: Claim, *more: Any
 ) -> Any:
+    lane, left = more
     rows: dict[str, Candidate] = {}
     whole = False
     async for reply in remote.pages(wire.kind, asked, lane=lane, claim=claim, left=left):

@@ -1,14 +1,16 @@
 """What an operator's commands do in a simulation: compare, link, resume a braked kind, settle."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from zohosync.bootstrap import House, sweeps_of
 from zohosync.clock import Clock
+from zohosync.core.compare import Sort
 from zohosync.core.kinds import MAPPED
+from zohosync.core.linkfile import Line, judged
 from zohosync.core.records import Ref
 from zohosync.core.settling import Word
 from zohosync.core.survey import Survey
-from zohosync.engine.comparing import Comparer, Outcome, Tell
+from zohosync.engine.comparing import Comparer, Tell
 from zohosync.engine.settling import Bench, Spoken
 from zohosync.engine.sweep import survey
 from zohosync.simulate.process import Errand
@@ -35,18 +37,19 @@ def comparer_of(
 def compare(
     *kinds: str,
     link: bool = True,
-    told: Callable[[Outcome], None] = lambda _: None,
+    linked: Callable[[str, Mapping[str, str]], None] = lambda _kind, _pairs: None,
     tell: Tell = lambda *_: None,
 ) -> Errand:
-    """`zohosync compare [--link] [KIND…]`: parents first; `told` hears what each kind came to."""
+    """`zohosync compare [--link] [KIND…]`: parents first; `linked` hears key → Zoho id by kind."""
 
     async def errand(house: House, clock: Clock) -> None:
         comparer, store = comparer_of(house, clock, tell=tell)
         for kind in kinds or MAPPED:
             outcome = await comparer.compare(kind)
             if link:
-                outcome.linked = await _link(comparer, store, kind, outcome.comparison_id)
-            told(outcome)
+                pairs = await store.sure(outcome.comparison_id)
+                linked(kind, pairs)
+                await comparer.link(kind, outcome.comparison_id, pairs)
 
     return errand
 
@@ -56,14 +59,43 @@ def link(kind: str) -> Errand:
 
     async def errand(house: House, clock: Clock) -> None:
         comparer, store = comparer_of(house, clock)
-        await _link(comparer, store, kind, (await store.newest())[kind]["comparison_id"])
+        newest = (await store.newest())[kind]["comparison_id"]
+        await comparer.link(kind, newest, await store.sure(newest))
 
     return errand
 
 
-async def _link(comparer: Comparer, store: Comparisons, kind: str, comparison_id: int) -> int:
-    pairs = await store.sure(comparison_id)
-    return len(await comparer.link(kind, comparison_id, pairs))
+Choose = Callable[[str, str, Sequence[str]], str | None]
+"""Which of these Zoho ids a row is, by kind and key: one of them, `new`, or None: not said."""
+
+
+def fill_in(kind: str, choose: Choose) -> Errand:
+    """`compare --out links.csv`, a person's words in it, and `compare --in links.csv`."""
+
+    async def errand(house: House, clock: Clock) -> None:
+        comparer, store = comparer_of(house, clock)
+        newest = (await store.newest())[kind]["comparison_id"]
+        lines: list[Line] = []
+        async for rows in store.verdicts(newest, (Sort.AMBIGUOUS, Sort.DOUBLE)):
+            for row in rows:
+                named = tuple(row["candidates"])
+                said = (
+                    None if row["key"] is None or row["sure"] else choose(kind, row["key"], named)
+                )
+                if said is not None:
+                    lines.append(Line(len(lines) + 2, kind, row["key"], said, named))
+        while lines:  # what the command refuses is taken out
+            ids = [line.zoho_id for line in lines]
+            state = await store.state(kind, newest, [line.key for line in lines], ids)
+            found = judged(lines, {kind: state})
+            if not found.faults:
+                await comparer.link(kind, newest, found.links.get(kind, {}), by_hand=True)
+                await store.free(kind, found.fresh.get(kind, {}))
+                return
+            wrong = {fault.split(":")[0] for fault in found.faults}
+            lines = [line for line in lines if f"line {line.number}" not in wrong]
+
+    return errand
 
 
 def let_through(

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from zohosync.core.compare import Sort
+from zohosync.core.linkfile import State
 from zohosync.core.pairs import Known
 from zohosync.core.records import Candidate, Payload, Ref
 from zohosync.errors import LeaseLostError
@@ -256,6 +257,16 @@ class Comparisons:
             comparison_id=comparison_id,
         )  # fmt: skip
         return {row["key"]: row for row in rows}
+
+    async def state(
+        self, kind: str, comparison_id: int, keys: Sequence[str], zoho_ids: Sequence[str]
+    ) -> State:
+        """What a comparison knows of these rows and ids, for a person's word to be held against."""
+        rows = await self.verdicts_of(kind, comparison_id, keys)
+        owned = {zoho_id: key for key, zoho_id in (await self.linked(kind)).items()}
+        links = {key: zoho_id for zoho_id, key in owned.items()}
+        seen = await self.seen_of(kind, comparison_id, zoho_ids)
+        return State({key: links.get(key) for key in rows}, frozenset(seen), owned)
 
     async def free(self, kind: str, rows: Mapping[str, Sequence[str] | None]) -> list[str]:
         """Nothing in Zoho that was named is these rows (key → what was named), a person says.
