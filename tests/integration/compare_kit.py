@@ -72,11 +72,7 @@ class Scene:
         return found
 
     async def link(self, kind: str, comparison_id: int) -> list[str]:
-        pairs: dict[str, str] = {}
-        async for rows in self.store.verdicts(comparison_id):
-            pairs |= {
-                row["key"]: row["zoho_id"] for row in rows if row["sure"] and not row["linked"]
-            }
+        pairs = await self.store.sure(comparison_id)
         return await self.comparer.link(kind, comparison_id, pairs)
 
     async def sorts(self, kind: str) -> dict[str, tuple[str, str | None]]:

@@ -99,9 +99,8 @@ async def _compare(
             found = await _tally(store, outcome.comparison_id)
             done = []
             if link:
-                done = await comparer.link(
-                    kind, outcome.comparison_id, await _sure(store, outcome.comparison_id)
-                )
+                sure = await store.sure(outcome.comparison_id)
+                done = await comparer.link(kind, outcome.comparison_id, sure)
             told[kind] = {
                 "comparison_id": outcome.comparison_id,
                 "calls": outcome.calls,
@@ -197,13 +196,6 @@ async def _say_price(
         "may have slipped from is read twice. Nothing is written to Zoho."
     )
     return pages
-
-
-async def _sure(store: "Comparisons", comparison_id: int) -> dict[str, str]:
-    found: dict[str, str] = {}
-    async for rows in store.verdicts(comparison_id):
-        found |= {row["key"]: row["zoho_id"] for row in rows if row["sure"] and not row["linked"]}
-    return found
 
 
 async def _tally(store: "Comparisons", comparison_id: int) -> dict[str, Any]:
@@ -334,10 +326,13 @@ async def _settle(screen: Screen, settings: "Settings", file: Path) -> int:
         raise SettingsError(f"It cannot be read: {why}", place=str(file)) from None
     async with _comparing(screen, settings) as (_, comparer, store, _meters):
         newest = await store.newest()
-        states = {
-            kind: await _state(store, kind, newest[kind]["comparison_id"], lines)
-            for kind in {line.kind for line in lines} & newest.keys()
-        }
+        states = {}
+        for kind in {line.kind for line in lines} & newest.keys():
+            mine = [line for line in lines if line.kind == kind]
+            states[kind] = await store.state(
+                kind, newest[kind]["comparison_id"], [line.key for line in mine],
+                [line.zoho_id for line in mine],
+            )  # fmt: skip
         said = judged(lines, states)
         faults += said.faults
         if faults:
@@ -366,14 +361,3 @@ async def _settle(screen: Screen, settings: "Settings", file: Path) -> int:
     screen.next_step("zohosync compare, to see what is left")
     screen.result({"linked": linked, "new": fresh})
     return OK
-
-
-async def _state(store: "Comparisons", kind: str, comparison_id: int, lines: Sequence[Any]) -> Any:
-    from zohosync.core.linkfile import State
-
-    mine = [line for line in lines if line.kind == kind]
-    rows = await store.verdicts_of(kind, comparison_id, [line.key for line in mine])
-    owned = {zoho_id: key for key, zoho_id in (await store.linked(kind)).items()}
-    links = {key: zoho_id for zoho_id, key in owned.items()}
-    seen = await store.seen_of(kind, comparison_id, [line.zoho_id for line in mine])
-    return State({key: links.get(key) for key in rows}, frozenset(seen), owned)
