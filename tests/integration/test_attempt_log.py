@@ -25,8 +25,8 @@ MAPPING = {
     """'[{"invoice_key": 1, "amount_applied": 10}]'::jsonb as invoices""",
 }
 LOG = """
-select kind, key, zoho_entity_type, zoho_entity_id, step, status, error_class, error_message,
-       duration_ms, calls
+select kind, key, zoho_entity_type, zoho_entity_id, step, status, attempt_number, error_class,
+       error_message, duration_ms, calls
   from zohosync.sync_logs order by log_id
 """
 
@@ -70,5 +70,8 @@ def test_every_kind_is_logged_as_what_it_is_with_its_end_its_time_and_its_calls(
     assert "email" in nobody["error_message"]
     first = log[0]  # the token was not to be had: nothing had left
     assert (first["status"], first["error_class"]) == ("retrying", "network_error")
-    tries = [row["status"] for row in log if (row["kind"], row["key"]) == (first["kind"], "1")]
-    assert tries == ["retrying", "success"]
+    tries = [row for row in log if (row["kind"], row["key"]) == (first["kind"], "1")]
+    assert [row["status"] for row in tries] == ["retrying", "success"]
+    assert [row["attempt_number"] for row in log] == [
+        2 if row is tries[1] else 1 for row in log
+    ]  # what waits for its parent has spent none

@@ -276,14 +276,13 @@ class Records:
         }
 
     def _log(self, claim: Claim, settlement: Settlement, note: AttemptNote) -> dict[str, Any]:
-        failed = settlement.status in (Status.RETRYING, Status.FAILED)
         status = "success" if settlement.status is Status.SYNCED else str(settlement.status)
         return {
             "entity_type": note.entity_type,
             "step": note.step,
             "log_status": status,
             "result": settlement.result,
-            "attempt": claim.attempts + (0 if not failed else 1) or 1,
+            "attempt": claim.attempts + 1,
             "request": None if note.request is None else _json(note.request),
             "response": None,
             "duration_ms": note.duration_ms,
