@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from zohosync.clock import Clock
 from zohosync.core.kinds import KINDS
@@ -90,7 +90,13 @@ def texts_of(settings: Settings, kinds: tuple[str, ...] | None = None) -> dict[s
 
 def watches_of(settings: Settings) -> list[Watch]:
     """The watches of the project, each with the priority that its kind has unless it says one."""
-    return [Watch(**asdict(watch)) for watch in settings.watches if watch.kind in settings.kinds]
+    named = [Watch(**asdict(watch)) for watch in settings.watches if watch.kind in settings.kinds]
+    return [
+        replace(watch, priority=settings.kinds[watch.kind].priority)
+        if watch.priority is None
+        else watch
+        for watch in named
+    ]
 
 
 def write_back_of(settings: Settings) -> dict[str, WriteBackColumns]:

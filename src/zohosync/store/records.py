@@ -283,7 +283,6 @@ class Records:
         }
 
     def _log(self, claim: Claim, settlement: Settlement, note: AttemptNote) -> dict[str, Any]:
-        failed = settlement.status in (Status.RETRYING, Status.FAILED)
         status = "success" if settlement.status is Status.SYNCED else str(settlement.status)
         kept = note.evidence or Evidence()
         closes = settlement.intent is IntentAfter.CLOSE
@@ -292,7 +291,7 @@ class Records:
             "step": note.step,
             "log_status": status,
             "result": settlement.result,
-            "attempt": claim.attempts + (0 if not failed else 1) or 1,
+            "attempt": claim.attempts + 1,
             "request": _json_or_none(kept.request),
             "response": _json_or_none(kept.response),
             "log_message": hushed(_problem(settlement.problem)["error_message"], kept.values),
