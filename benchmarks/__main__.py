@@ -8,11 +8,12 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import claims, pruning, throughput, triggers
+from benchmarks import claims, health, pruning, throughput, triggers
 from benchmarks.figures import Figure
 from benchmarks.ground import Ground, ground
 from benchmarks.layers import Layer
@@ -20,6 +21,7 @@ from benchmarks.layers import Layer
 MEASUREMENTS: dict[str, Callable[[Ground], list[Figure]]] = {
     "triggers": triggers.measure,
     "claims": claims.measure,
+    "health": health.measure,
     "pruning": pruning.measure,
     "throughput": throughput.measure,
 }
@@ -30,7 +32,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(MEASUREMENTS))
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument("--size", type=int, default=health.SIZE, help="records of health's book")
     told = parser.parse_args()
+    measurements = MEASUREMENTS | {"health": partial(health.measure, size=told.size)}
     if unknown := set(told.names) - set(MEASUREMENTS):
         parser.error(f"no such measurement: {', '.join(sorted(unknown))}")
     names = told.names or list(MEASUREMENTS)
@@ -39,7 +43,7 @@ def main() -> int:
     before = os.getloadavg()[0]
     with ground() as place:
         for name in names:
-            figures += MEASUREMENTS[name](place)
+            figures += measurements[name](place)
         layers = throughput.profile(place) if "throughput" in names else []
         machine = {
             "cores": os.cpu_count(),

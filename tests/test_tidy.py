@@ -1,6 +1,7 @@
 """The house rules that no linter knows: sizes, words, homes, and SQL's manners."""
 
 import ast
+import functools
 import re
 import subprocess
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ MIGRATIONS = SRC / "store" / "migrations"
 
 # docs/architecture.md, "Size". Raising a number needs a page in docs/decisions/.
 MODULES_MAX = {
-    "product": 112, "sandbox": 5, "dashboard": 4, "testing and demo": 10, "simulate": 15,
+    "product": 130, "sandbox": 5, "dashboard": 4, "testing and demo": 10, "simulate": 17,
 }  # fmt: skip
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
@@ -41,6 +42,7 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@functools.cache
 def tree_of(path: Path) -> ast.Module:
     """The module as a tree."""
     return ast.parse(path.read_text(encoding="utf-8"), name_of(path))

@@ -19,6 +19,7 @@ from zohosync.engine.service import Service
 from zohosync.engine.worker import Worker
 from zohosync.errors import MappingError, SchemaError, SettingsError, ZohosyncError
 from zohosync.events import Listener
+from zohosync.jobs import besides_of, jobs_of
 from zohosync.settings import Settings
 from zohosync.store.brakes import Brakes
 from zohosync.store.comparisons import Comparisons
@@ -41,9 +42,8 @@ from zohosync.store.tokens import TokenCache
 from zohosync.store.upkeep import Upkeep
 from zohosync.store.writeback import WriteBack
 from zohosync.wiring import (
-    besides_of,
+    catalog_of,
     credentials_of,
-    jobs_of,
     policy_of,
     secret_of,
     sweeper_of,
@@ -342,10 +342,11 @@ def _service(
         database, worker=project.worker, org_id=org_id, host=socket.gethostname(),
         pid=os.getpid(), version=version("zohosync"),
     )  # fmt: skip
+    catalog = catalog_of(settings, database, org_id, remote, tell)
     worker = Worker(
         records=project.records,
         source=project.source,
-        remote=remote,
+        remote=catalog,
         gate=gate,
         clock=clock,
         chance=chance,
@@ -358,19 +359,13 @@ def _service(
         Brakes(database, org_id), source=project.source, remote=remote, clock=clock, tell=tell,
         wake=worker.wake, policy=policy_of(settings, project.installation), pace=pace,
     )  # fmt: skip
+    besides = besides_of(settings, database, org_id, clock=clock, tell=tell, pace=pace)
+    jobs = jobs_of(settings, database, org_id, clock=clock, tell=tell, catalog=catalog, pace=pace)
     keeper = Keeper(
-        records=project.records,
-        presence=presence,
-        remote=remote,
-        clock=clock,
-        tell=tell,
-        wake=worker.wake,
-        sweep=sweeper.run,
-        besides=besides_of(settings, database, org_id, clock=clock, tell=tell),
-        jobs=jobs_of(settings, database, org_id, clock=clock, tell=tell),
-        upkeep=Upkeep(database, org_id, project.worker),
-        pace=pace,
-    )
+        records=project.records, presence=presence, remote=remote, clock=clock, tell=tell,
+        wake=worker.wake, sweep=sweeper.run, besides=besides, jobs=jobs,
+        upkeep=Upkeep(database, org_id, project.worker), pace=pace,
+    )  # fmt: skip
     return Service(gate, worker, keeper, presence, project.records, clock)
 
 

@@ -1,6 +1,7 @@
 """The one door to time, chance and ids: built once, passed down, replaced in tests."""
 
 import asyncio
+import os
 import random
 import time
 from datetime import UTC, datetime, timedelta
@@ -91,6 +92,7 @@ class Chance:
     def __init__(self, seed: int | None = None) -> None:
         """`seed` None draws one from the operating system."""
         self._random = random.Random(seed)
+        self._seeded = seed is not None
 
     def random(self) -> float:
         """A number in [0, 1)."""
@@ -99,6 +101,10 @@ class Chance:
     def integer(self, low: int, high: int) -> int:
         """A whole number from low to high, both included."""
         return self._random.randint(low, high)
+
+    def secret(self, count: int) -> bytes:
+        """So many bytes that nobody can guess, from the operating system; with a seed, from it."""
+        return self._random.randbytes(count) if self._seeded else os.urandom(count)
 
     def token(self, prefix: str) -> str:
         """An id that does not repeat: `prefix-` and 12 hex digits."""

@@ -9,6 +9,11 @@
     │   │   ├── DatabaseLoginError          it answers, but not to this user, password or name
     │   │   └── CommitUnknownError          the connection died while committing: it may have landed
     │   └── EmbeddedPostgresError       our own Postgres cannot be made or started here
+    ├── UnknownKindError            there is no such kind
+    ├── UnknownRecordError          nothing is known of a record of that kind and key
+    ├── OrganizationClosedError     nothing of the organisation may call Zoho for a while
+    ├── NoWorkerError               nobody works: what is marked is done once a worker runs
+    ├── TimeLimitError              a record is not in step yet, and the wait for it is over
     ├── LeaseLostError              a claim was settled after its lease had gone to somebody else
     └── RemoteError                 a call to Zoho could not be made (answers are never raised)
 
@@ -110,3 +115,23 @@ class LeaseLostError(ZohosyncError):
 
 class RemoteError(ZohosyncError):
     """A call to Zoho could not be made at all; answers, bad ones too, are never raised."""
+
+
+class UnknownKindError(ZohosyncError):
+    """There is no kind of that name."""
+
+
+class UnknownRecordError(ZohosyncError):
+    """Nothing is known of a record of that kind and key."""
+
+
+class OrganizationClosedError(ZohosyncError):
+    """Nothing of the organisation, or of the kind, may call Zoho for a while."""
+
+
+class NoWorkerError(ZohosyncError):
+    """No worker is alive: what is marked stays marked, and is done once one runs."""
+
+
+class TimeLimitError(ZohosyncError):
+    """The record was not in step within the time limit; it stays marked, and goes on."""

@@ -5,7 +5,6 @@ A flag beats the environment, which beats the protected file that `zohosync logi
 """
 
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,9 +50,11 @@ from zohosync.core.sections import (
     Zoho,
 )
 from zohosync.errors import SettingsError
+from zohosync.protected import FILE as SECRETS
+from zohosync.protected import read_protected
 
 FILE = "zohosync.toml"
-SECRETS_FILE = ".zohosync/secrets.toml"
+SECRETS_FILE = SECRETS
 DATA_CENTERS = ("us", "eu", "in", "au", "jp", "ca", "cn", "sa", "uk")
 CUSTOM, UNLIMITED = "custom", "unlimited"
 
@@ -185,7 +186,7 @@ def load(project: Path, *, flags: Mapping[str, Any] | None = None) -> Settings:
 
 def _load(project: Path, document: Document, flags: Mapping[str, Any]) -> Settings:
     document.refuse_unknown(("kinds", "watch", *_SECTIONS), [entry.name for entry in _ENTRIES])
-    secrets = _secrets(project / SECRETS_FILE)
+    secrets = _secrets(project)
     values: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
     for entry in _ENTRIES:
@@ -220,14 +221,10 @@ def _load(project: Path, document: Document, flags: Mapping[str, Any]) -> Settin
     )
 
 
-def _secrets(file: Path) -> Document | None:
-    if not file.is_file():
-        return None
-    if stat.S_IMODE(file.stat().st_mode) & 0o077:
-        what, step = "The file with the secrets can be read by others", f"chmod 600 {file}"
-        raise SettingsError(what, place=str(file), next_step=step)
-    document = Document(SECRETS_FILE, _read(file))
-    document.refuse_unknown(("zoho", "database", "alerts"), list(_IN_SECRETS))
+def _secrets(project: Path) -> Document | None:
+    document = read_protected(project)
+    if document is not None:
+        document.refuse_unknown(("zoho", "database", "alerts"), list(_IN_SECRETS))
     return document
 
 
@@ -306,6 +303,8 @@ def _agree(values: dict[str, Any], origins: dict[str, Origin], document: Documen
         raise document.fail("worker.heartbeat_s", "must be at most half of worker.lease_s")
     if values["worker.send_within_s"] >= values["worker.lease_s"]:
         raise document.fail("worker.send_within_s", "must be less than worker.lease_s")
+    if bool(values["alerts.quiet_from"]) != bool(values["alerts.quiet_to"]):
+        raise document.fail("alerts.quiet_from", "and alerts.quiet_to go together: set both")
     api, accounts = values["zoho.api_url"], values["zoho.accounts_url"]
     if values["organization.mode"] == "sandbox" and "zoho" in (
         urlsplit(api or "zoho://zoho").netloc

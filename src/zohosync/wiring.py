@@ -1,41 +1,31 @@
 """What the settings mean for each room: credentials, policy, mapping texts, watches, write-back."""
 
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import asdict, replace
 
 from zohosync.clock import Clock
 from zohosync.core.kinds import KINDS
 from zohosync.core.options import Secret
 from zohosync.core.plan import Policy
+from zohosync.engine.catalog import Catalog
 from zohosync.engine.comparing import Comparer
-from zohosync.engine.keeper import Job, prune
 from zohosync.engine.sentinel import Sentinel
 from zohosync.engine.sweep import Sweeper, SweepSettings
 from zohosync.engine.worker import WorkerSettings
 from zohosync.errors import MappingError, SettingsError
 from zohosync.events import Listener, Noted
-from zohosync.settings import FILE, Settings, load
+from zohosync.settings import Settings
 from zohosync.store.brakes import Brakes
 from zohosync.store.capture import Watch
+from zohosync.store.catalog import OrgData
 from zohosync.store.comparisons import Comparisons
 from zohosync.store.database import Database
-from zohosync.store.organizations import change_limits
 from zohosync.store.source import Source
 from zohosync.store.sweeps import Sweeps
-from zohosync.store.upkeep import PRUNES, Forgetting, Upkeep
-from zohosync.store.usage import Usage
 from zohosync.store.writeback import WriteBackColumns
 from zohosync.zoho import tokens as oauth
 from zohosync.zoho.client import Remote
-
-PRUNE_EVERY_S = 600.0
-"""How often what is too old is looked for."""
-
-
-FORGET_EVERY_S = 600.0
-"""How often records are looked for whose forgetting had to wait."""
 
 
 def credentials_of(settings: Settings) -> oauth.Credentials:
@@ -81,6 +71,7 @@ def policy_of(settings: Settings, installation: str) -> Policy:
             for kind, said in settings.kinds.items()
             if said.when_gone
         },
+        misses_ttl_s=settings.caches.misses_ttl_s,
     )
 
 
@@ -99,7 +90,13 @@ def texts_of(settings: Settings, kinds: tuple[str, ...] | None = None) -> dict[s
 
 def watches_of(settings: Settings) -> list[Watch]:
     """The watches of the project, each with the priority that its kind has unless it says one."""
-    return [Watch(**asdict(watch)) for watch in settings.watches if watch.kind in settings.kinds]
+    named = [Watch(**asdict(watch)) for watch in settings.watches if watch.kind in settings.kinds]
+    return [
+        replace(watch, priority=settings.kinds[watch.kind].priority)
+        if watch.priority is None
+        else watch
+        for watch in named
+    ]
 
 
 def write_back_of(settings: Settings) -> dict[str, WriteBackColumns]:
@@ -142,8 +139,9 @@ def sweeper_of(
     live, sentinel = settings.mode == "live", None
     if settings.sweep_compare == "nightly":
         comparer = Comparer(
-            remote=remote, source=source, comparisons=comparisons, clock=clock, live=live
-        )
+            remote=remote, source=source, comparisons=comparisons, clock=clock, live=live,
+            waits=lambda words: tell(Noted(f"the nightly comparison: {words}", logging.WARNING)),
+        )  # fmt: skip
         sentinel = Sentinel(
             comparer=comparer, comparisons=comparisons, source=source, clock=clock, tell=tell,
             per_day=settings.limits.per_day,
@@ -160,76 +158,8 @@ def sweeper_of(
     )
 
 
-def jobs_of(
-    settings: Settings, database: Database, org_id: str, *, clock: Clock, tell: Listener
-) -> tuple[Job, ...]:
-    """The upkeep that the leading worker does for all: a line for each."""
-    del tell
-    upkeep = Upkeep(database, org_id, "upkeep")
-    days = keep_days_of(settings)
-    return (
-        Job("retention", PRUNE_EVERY_S, lambda: prune(upkeep, days, clock)),
-        Job("forgetting", FORGET_EVERY_S, Forgetting(database, org_id).finish),
-    )  # fmt: skip
-
-
-def keep_days_of(settings: Settings) -> dict[str, int]:
-    """How many days each sort of rows is kept, by the names of PRUNES."""
-    said = {name: getattr(settings.retention, f"{name}_days") for name in PRUNES}
-    return {name: days or settings.database.keep_days for name, days in said.items()}
-
-
-USAGE_EVERY_S = 10.0
-"""How often the day's totals are kept, and whether it runs short is asked."""
-
-
-def besides_of(
-    settings: Settings, database: Database, org_id: str, *, clock: Clock, tell: Listener
-) -> Callable[[], Awaitable[None]]:
-    """What the keeper does besides: changed limits, a day that runs short."""
-    follow = _limits_follow(settings, database, org_id, tell)
-    usage = Usage(database, org_id)
-    due_at_s = clock.monotonic()
-
-    async def look() -> None:
-        nonlocal due_at_s
-        await follow()
-        if clock.monotonic() >= due_at_s:
-            due_at_s = clock.monotonic() + USAGE_EVERY_S
-            warned = await usage.note()
-            if warned is not None:
-                tell(Noted(warned.words, logging.WARNING))
-
-    return look
-
-
-def _limits_follow(
-    settings: Settings, database: Database, org_id: str, tell: Listener
-) -> Callable[[], Awaitable[None]]:
-    """What makes limits that are changed in zohosync.toml hold without a restart."""
-    file = settings.project / FILE
-    seen = _changed_at(file)
-    held = settings.limits
-
-    async def look() -> None:
-        nonlocal seen, held
-        if (changed_at := _changed_at(file)) == seen:
-            return
-        try:
-            limits = load(settings.project).limits
-        except SettingsError as error:
-            tell(Noted(f"the changed {FILE} is not used: {error}", logging.WARNING))
-            seen = changed_at
-            return
-        if limits != held and await change_limits(database, org_id, limits):
-            tell(Noted(f"the limits of {FILE} hold now"))
-        seen, held = changed_at, limits
-
-    return look
-
-
-def _changed_at(file: Path) -> int:
-    try:
-        return file.stat().st_mtime_ns
-    except OSError:
-        return 0
+def catalog_of(
+    settings: Settings, database: Database, org_id: str, remote: Remote, tell: Listener
+) -> Catalog:
+    """The remote behind the kept lists of the organisation."""
+    return Catalog(remote, OrgData(database, org_id), settings.caches, tell)

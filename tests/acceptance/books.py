@@ -1,9 +1,16 @@
 """A company whose books are in Zoho already, made by hand or by an earlier script; of any size."""
 
+import asyncio
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
+import simplejson
+
+from acceptance.kit import ZOHOSYNC
 from zohosync.sandbox import Sandbox
 
 SCHEMA = """
@@ -126,3 +133,26 @@ def fill_zoho(sandbox: Sandbox, sizes: Sizes) -> dict[int, str]:
 
 def _made(sandbox: Sandbox, singular: str, body: dict[str, Any]) -> str:
     return str(sandbox.by_hand("POST", f"{singular}s", body)[singular][f"{singular}_id"])
+
+
+# A child's greatest memory is at least what its parent had as it was started, since both are one
+# until it becomes the command; so a small process stands between, and tells of that command alone.
+WEIGH = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[2:])
+with open(sys.argv[1], "w") as told:
+    told.write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+sys.exit(code)
+"""
+
+
+async def weighed(folder: Path, *arguments: str) -> tuple[dict[str, Any], int]:
+    """Run the command in a project, which must end well; its JSON, its greatest memory in KB."""
+    weight = folder / "weight"
+    asked = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WEIGH, str(weight), *ZOHOSYNC, *arguments, "--project", str(folder),
+        "--json", stdin=DEVNULL, stdout=PIPE, stderr=PIPE,
+    )  # fmt: skip
+    out, err = await asked.communicate()
+    assert asked.returncode == 0, (arguments, out[-2_000:], err[-2_000:])
+    return simplejson.loads(out.splitlines()[-1]), int(await asyncio.to_thread(weight.read_text))

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from acceptance.cli_kit import MAPPING, PEOPLE, Shell, project, sql
@@ -115,6 +116,32 @@ async def test_a_signal_stops_a_worker_gracefully_with_its_own_code(
         assert worker.returncode == code, error.decode()
         assert b"Traceback" not in error
         assert b'"attempts": 5' in output.splitlines()[-1]
+
+
+async def test_a_worker_serves_its_doors_until_it_is_stopped(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    await sql(empty_database_url, PEOPLE)
+    project(tmp_path)
+    async with pretend() as (sandbox, url):
+        shell = Shell(tmp_path, ZOHOSYNC_DATABASE_URL=empty_database_url).at(sandbox, url)
+        await shell("migrate")
+        worker = await shell.start("run", "--http", "0")
+        assert worker.stdout is not None
+        async with asyncio.timeout(60):
+            line = ""
+            while "Serving /healthz, /readyz" not in line:
+                line = (await worker.stdout.readline()).decode()
+                assert line, await worker.communicate()
+        async with httpx2.AsyncClient(base_url=line.split(" at ")[1].strip()) as client:
+            alive, ready = await client.get("/healthz"), await client.get("/readyz")
+            assert (alive.status_code, alive.json()["alive"]) == (200, True)
+            assert (ready.status_code, ready.json()["ready"]) == (200, True)
+            worker.send_signal(signal.SIGTERM)
+            _, error = await asyncio.wait_for(worker.communicate(), 20)
+            assert (worker.returncode, b"Traceback" in error) == (0, False), error.decode()
+            with pytest.raises(httpx2.ConnectError):
+                await client.get("/healthz")
 
 
 async def test_a_backfill_leaves_the_work_to_a_worker_that_is_alive(

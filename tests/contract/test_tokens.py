@@ -19,12 +19,12 @@ from zohosync.sandbox import Fault, Faults, Sandbox, SandboxLimits
 from zohosync.store.database import Database
 from zohosync.store.tokens import TokenCache
 from zohosync.zoho.client import Remote
+from zohosync.zoho.sealing import cipher_of
 from zohosync.zoho.tokens import (
     Credentials,
     NoTokenError,
     Secret,
     Tokens,
-    cipher_of,
 )
 
 ACCOUNTS = "http://accounts.test"

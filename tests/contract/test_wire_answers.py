@@ -92,7 +92,17 @@ def test_a_reply_that_was_cut_off_for_its_length_is_unusable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "code"), [(200, 1001), (201, 3062), (400, 15), (403, 120), (404, 1002), (405, 7)]
+    ("status", "code"),
+    [
+        (200, 1001),
+        (201, 3062),
+        (400, 15),
+        (403, 120),
+        (404, 1002),
+        (405, 7),
+        (409, 15),
+        (422, 15),
+    ],
 )
 def test_a_code_other_than_0_is_a_refusal_whatever_the_status(status: int, code: int) -> None:
     refused = created(status, {"code": code, "message": "no\x00 \ud800"})
@@ -111,7 +121,7 @@ def test_a_page_that_is_not_the_apis_says_nothing_of_the_record(status: int) -> 
     assert isinstance(created(status, page, content_type="text/html"), Unavailable)
 
 
-@pytest.mark.parametrize("status", [301, 302, 500, 502, 504])
+@pytest.mark.parametrize("status", [301, 302, 408, 500, 502, 504])
 def test_a_server_in_trouble_or_a_detour_is_unavailable(status: int) -> None:
     assert isinstance(created(status, {"code": 1000, "message": "internal"}), Unavailable)
 

@@ -24,6 +24,7 @@ from core.builders import (
 )
 from zohosync.core.kinds import MAPPED
 from zohosync.core.mapping import internal_desired
+from zohosync.core.plan import UNLISTED
 from zohosync.core.records import Candidate, Claim, ErrorClass, Payload, Ref, Status
 from zohosync.core.replies import Found
 from zohosync.core.settlement import IntentAfter, Settlement
@@ -350,17 +351,28 @@ def test_what_zoho_has_not_raised_yet_is_looked_for_for_a_week() -> None:
     assert [wait.looks for wait in waits[:3]] == [1, 2, 3]
 
 
-@pytest.mark.parametrize(("key", "name"), [("sku:A1", "A1"), ("VAT 15", "VAT 15")])
-def test_a_tax_or_an_item_that_zoho_lacks_is_named_with_the_way_out(key: str, name: str) -> None:
-    kind = "items" if key.startswith("sku") else "taxes"
-    held = claim(kind, key=key)
+def test_an_item_that_zoho_lacks_is_named_with_the_way_out() -> None:
+    held = claim("items", key="sku:A1")
     step = planned(internal_desired(held.ref, "x"), held)
     settlement = judged(step, Found(()), held)
     assert settlement.status is Status.FAILED
     assert settlement.problem is not None
-    assert f"{name!r}: make it there, then `zohosync retry {kind}`" in settlement.problem.message
-    fields = {"sku": "A1", "tax_name": "VAT 15"}
-    found = judged(step, Found((candidate("t1", fields),)), held)
+    assert "'A1': make it there, then `zohosync retry items`" in settlement.problem.message
+    found = judged(step, Found((candidate("t1", {"sku": "A1"}),)), held)
+    assert (found.status, found.zoho_id) == (Status.SYNCED, "t1")
+
+
+def test_a_tax_that_zoho_lacks_is_told_with_what_is_like_it_and_looked_for_again() -> None:
+    held = claim("taxes", key="VAT 15", looks=2)
+    step = planned(internal_desired(held.ref, "x"), held)
+    settlement = judged(step, Found((), near=("VAT 15%",)), held)
+    assert (settlement.status, settlement.looks) == (Status.WAITING, 3)
+    assert settlement.due_in_s == 4 * 3_600
+    assert settlement.problem is not None
+    assert settlement.problem.code == UNLISTED
+    told = "unknown tax 'VAT 15': Zoho has none of that tax_name; near it: VAT 15%"
+    assert settlement.problem.message == told
+    found = judged(step, Found((candidate("t1", {"tax_name": "VAT 15"}),)), held)
     assert (found.status, found.zoho_id) == (Status.SYNCED, "t1")
 
 

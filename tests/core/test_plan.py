@@ -150,7 +150,9 @@ def test_a_record_waits_for_each_parent_by_name(kind: str) -> None:
             {**PARENTS, slot.parent: ParentView(slot.parent)},
         ):
             step = planned(desired, claim(kind), parents=parents)
-            assert step == Wait(slot.parent, slot.needs, f"{slot.parent} is not in Zoho yet")
+            seek_s = 60.0 if KINDS[slot.parent.kind].listed else None
+            text = f"{slot.parent} is not in Zoho yet"
+            assert step == Wait(slot.parent, slot.needs, text, seek_s)
 
 
 def test_a_payment_waits_until_its_invoice_is_open() -> None:

@@ -50,6 +50,7 @@ class Scene:
     store: Comparisons
     clock: Clock
     on_page: list[Callable[[str, int], None]]
+    waits: list[str]
 
     async def sql(self, *texts: str) -> None:
         async with self.world.database.transaction() as transaction:
@@ -71,11 +72,7 @@ class Scene:
         return found
 
     async def link(self, kind: str, comparison_id: int) -> list[str]:
-        pairs: dict[str, str] = {}
-        async for rows in self.store.verdicts(comparison_id):
-            pairs |= {
-                row["key"]: row["zoho_id"] for row in rows if row["sure"] and not row["linked"]
-            }
+        pairs = await self.store.sure(comparison_id)
         return await self.comparer.link(kind, comparison_id, pairs)
 
     async def sorts(self, kind: str) -> dict[str, tuple[str, str | None]]:
@@ -142,11 +139,12 @@ def story(
                 for hook in on_page if what == "read" else []:
                     hook(kind, count)
 
+            waits: list[str] = []
             comparer = Comparer(
                 remote=joined.remote, source=joined.source, comparisons=store, clock=clock,
-                live=live, tell=told,
+                live=live, tell=told, waits=waits.append,
             )  # fmt: skip
-            await tell(Scene(joined, sandbox, comparer, store, clock, on_page))
+            await tell(Scene(joined, sandbox, comparer, store, clock, on_page, waits))
         return sandbox
 
     return run(main)

@@ -139,12 +139,14 @@ def test_a_comparison_that_was_broken_off_goes_on_where_it_was(database_url: str
     story(database_url, tell)
 
 
-def test_a_slow_zoho_is_waited_for(database_url: str) -> None:
+def test_a_slow_zoho_is_waited_for_and_it_is_said_why_and_how_long(database_url: str) -> None:
     async def tell(scene: Scene) -> None:
         crowd(scene.sandbox, 3)
         await scene.sql(f"{ROWS} generate_series(1, 3) n")
         found = await scene.compare("customers")
         assert found["customers"].counts == {"matches": 3, "only there": 1}
+        again = "Internal Error; page 1 of customers is asked for again in"
+        assert scene.waits == [f"{again} {seconds} s" for seconds in (10, 20, 40)]
 
     away = Fault("error_before_commit", "GET /customers", nth=1, times=3, status=503)
     story(database_url, tell, faults=Faults([away]))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from zohosync.core.records import Status
+from zohosync.core.records import Candidate, Status
 from zohosync.core.states import foreseen
 from zohosync.store.comparisons import Comparisons, Reading
 from zohosync.store.database import Database
@@ -121,3 +121,18 @@ async def test_two_never_read_one_list_at_once(database: Database) -> None:
     assert again.comparison_id == reading.comparison_id
     await store.finish(again, {})
     assert await other.begin("customers") is not None
+
+
+async def test_a_reading_that_is_broken_off_is_free_at_once_and_goes_on(database: Database) -> None:
+    await given(database, None)
+    store, other = Comparisons(database, "1", "w"), Comparisons(database, "1", "somebody else")
+
+    async def broken_off() -> None:
+        async with store.reading("customers") as reading:
+            await store.save_page(reading, 1, [Candidate("z1", {})], torn=False)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await broken_off()
+    async with other.reading("customers") as goes_on:
+        assert (goes_on.at, goes_on.page) == (1, 1)

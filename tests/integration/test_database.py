@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -376,7 +377,10 @@ async def test_under_virtual_time_transactions_never_overlap(
     await virtual.close()
 
 
-async def test_every_query_of_ours_is_a_file_and_reads_as_it_is_sent() -> None:
-    assert query_text("read_migrations").startswith("-- Promise:")
+async def test_a_query_is_a_file_and_is_sent_without_what_it_opens_with_for_people() -> None:
+    assert query_text("read_migrations").startswith("select")
+    names = [path.name for path in files("zohosync.store").joinpath("queries").iterdir()]
+    longest = max(len(query_text(name.removesuffix(".sql"))) for name in names)
+    assert longest <= 4096, "psycopg would read it anew at each use"
     with pytest.raises(FileNotFoundError):
         query_text("no_such_query")

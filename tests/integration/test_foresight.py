@@ -228,7 +228,7 @@ def test_a_report_tells_what_was_spent_and_what_was_not_needed(
     left = zohosync("status", "--json").last
     assert (left["moving"], left["eta_s"] > 0) == (1, True)
     assert "1 on their way: about 1 s" in zohosync("status").output
-    read = zohosync("report").output
+    read = zohosync("report", "--usage").output
     for words in ("Calls by day and lane", "customers.create", "6 spent, 24 saved"):
         assert words in read
 

@@ -68,6 +68,7 @@ async def test_dropping_our_schema_leaves_the_users_tables_as_they_were_and_writ
     await database.close()
     assert len(sandbox.ledger.records("customers")) == 2
     assert any("zohosync" in str(row) for row in everything(url))
+    assert any("get_zoho_sync_health" in str(row) for row in everything(url))
     with psycopg.connect(url) as link:
         link.execute("drop schema zohosync cascade")
     assert everything(url) == before

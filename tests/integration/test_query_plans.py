@@ -78,6 +78,17 @@ select '1', 'customers', 'z' || n, 1198, 1, 1 + n / 200, n % 200, '{"email": "a@
 insert into zohosync.compared (comparison_id, org_id, kind, key, zoho_id, sort, linked, sure)
 select 1198, '1', 'customers', n, 'z' || n, case when n % 500 = 0 then 'differs' else 'linked' end,
        true, true from generate_series(1, 20000) n;
+insert into zohosync.alerts (org_id, fingerprint, topic)
+select '1', 'failed/customers/' || n, 'failed' from generate_series(1, 3000) n;
+insert into zohosync.alert_mutes (org_id, target, until)
+select '1', 'customers/' || n, clock_timestamp() from generate_series(1, 3000) n;
+insert into zohosync.notices (org_id, grave, good, title, body, fingerprints, pending, done_at)
+select '1', false, false, '', '', '{}', '{log}', case when n % 1000 > 0 then clock_timestamp() end
+  from generate_series(1, 3000) n;
+insert into zohosync.sync_metrics (org_id, metric_date, metric_type, entity_type, metric_value)
+select '1', current_date - n, t, k, n from generate_series(1, 1000) n,
+       unnest(array['success_rate', 'failed_syncs', 'api_calls']) t,
+       unnest(array['all', 'customers', 'invoices']) k;
 insert into zohosync.workers (worker, org_id, host, pid, version)
 select 'w' || n, '1', 'here', n, '0' from generate_series(1, 3) n;
 """
@@ -108,6 +119,7 @@ COMMON: dict[str, Any] = {
     "log_status": "success", "request": None, "response": None, "result": "created",
     "step": "create", "installation": "x", "looked": False, "reads_saved": 0,
     "sure": True, "steps": [80, 95, 100], "keep_days": 90,
+    "role": "w1", "view": "t",
     "who": "w1", "busy_s": 60, "comparison_id": 1198, "pass": 1, "page": 2, "torn": False,
     "after": "z5", "sorts": ["differs"], "counts": "{}", "versions": '{"4004": 2}',
     "rows": '[{"key": "4004", "zoho_id": "z4004", "place": 1, "fields": {}, "rivals": ["z1"],'
@@ -117,7 +129,13 @@ COMMON: dict[str, Any] = {
     "asked": "1:x", "mappings": '{"customers": "2"}', "places": [0, 1], "at": "02:30",
     "cause": "endings", "count": 20, "over": True, "night": True, "alive_s": 30,
     "linked": "z4004", "intent_id": None, "rivals": [], "rivals_seen": [], "excluded": [],
-    "closes": False, "heir_of": None, "word": "new",
+    "closes": False, "heir_of": None, "word": "new", "newest": 10_000, "look": 5_000,
+    "closed_for_s": 60, "channels": ["log"], "target": "customers", "for_s": 60, "taken": ["log"],
+    "error": None, "retry_s": 60, "keep_s": 60, "notice_id": 900, "tries": 1, "reported": None,
+    "late_s": 60, "state": "healthy", "checks": "[]", "seek_s": 60, "data": "{}",
+    "began": SystemClock().now() - timedelta(hours=2), "ended": SystemClock().now(),
+    "stale_after": timedelta(days=7), "at_least": False,
+    "first": SystemClock().now().date() - timedelta(days=7), "last": SystemClock().now().date(),
     "since": SystemClock().now() - timedelta(hours=1), "day": SystemClock().now().date(),
     "calls": '[{"place": 0, "door": "api", "lane": 5, "kind": "customers", "key": "500",'
     ' "lease_epoch": 7, "operation": "x", "method": "POST", "path": "/", "writes": true}]',
@@ -133,6 +151,9 @@ WAYS: dict[str, list[dict[str, Any]]] = {
     "retry_failed": [{"key": None}, {"key": "4001"}],
     "touch_organization": [{"pause": None}],
     "read_compared": [LATER],
+    "save_alerts": [{"rows": '[{"fingerprint": "failed/customers/9", "topic": "failed"}]'}],
+    "report_trouble": [{"fingerprint": "failed/9", "reported": said} for said in (None, "x")],
+    "mute_alerts": [{}, {"for_s": None, "target": "customers/9"}],
     "prune_calls": [LATER],
     "prune_logs": [LATER],
     "prune_audit": [LATER],
@@ -143,24 +164,20 @@ WAYS: dict[str, list[dict[str, Any]]] = {
 }
 # Tables of a handful of rows: their index is there and fits, though a scan may be as cheap.
 SMALL = (
-    "organizations",
-    "workers",
-    "leaders",
-    "jobs",
-    "forgotten",
-    "audit",
-    "watches",
-    "migrations",
-    "installation",
-    "token_cache",
-)
+    "organizations", "workers", "leaders", "jobs", "forgotten", "audit", "watches", "migrations",
+    "installation", "token_cache", "record_counts", "count_deltas", "health",
+    "org_data_cache",
+)  # fmt: skip
 # What runs all the time, and how many 8 kB pages it may touch, whatever the size of the book.
 PAGES = {
     "claim_records": 400, "fold_marks": 400, "next_due": 60, "view_journal": 300,
     "settle_record": 150, "wake_children": 150, "park_parent": 60, "look_at_parent": 20,
+    "seek_parent": 60, "wake_refused": 150,
     "read_parents": 20, "taken_ids": 20, "promised_ids": 20, "open_calls": 250, "finish_calls": 40,
     "extend_leases": 60, "rescue_records": 1_500, "lock_organization": 10,
-    "touch_organization": 20, "beat": 20, "note_usage": 20, "warn_usage": 20,
+    "glance_alerts": 30,
+    "touch_organization": 20, "beat": 20, "note_usage": 20, "warn_usage": 20, "fold_counts": 100,
+    "count_records": 20, "read_progress": 100, "read_oldest": 60,
 }  # fmt: skip
 
 Explain = Callable[..., dict[str, Any]]

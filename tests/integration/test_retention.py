@@ -4,12 +4,12 @@ import asyncio
 from typing import Any
 
 from zohosync.clock import Chance
+from zohosync.jobs import PRUNE_EVERY_S
 from zohosync.sandbox import Sandbox, SandboxLimits
 from zohosync.store.database import Database
 from zohosync.store.upkeep import PRUNES, Upkeep
 from zohosync.testing.virtual import VirtualClock, run
 from zohosync.testing.world import WorldSettings, world
-from zohosync.wiring import PRUNE_EVERY_S
 
 MAPPING = {"customers": "select n as key, 'P ' || n as display_name from generate_series(1, 3) n"}
 # One call and one attempt a day for 200 days; of those long past, one is a record's open intent,

@@ -12,6 +12,7 @@ from zohosync.core.governor import PLANS
 from zohosync.core.kinds import MAPPED
 from zohosync.errors import SettingsError
 from zohosync.settings import DATA_CENTERS, SECRETS_FILE, Settings, load
+from zohosync.wiring import watches_of
 from zohosync.zoho import wire
 
 STARTER = Path(str(files("zohosync").joinpath("templates")))
@@ -219,6 +220,19 @@ def test_a_kind_without_a_file_is_not_synced_and_a_stray_file_is_noted(tmp_path:
     assert tuple(settings.kinds) == ("customers",)
     assert any("plans are not synced" in note for note in settings.notes)
     assert any("mapping/invoice.sql is no kind's" in note for note in settings.notes)
+
+
+def test_a_watch_has_the_priority_that_it_says_or_else_its_kind(tmp_path: Path) -> None:
+    tables = "".join(
+        f'[[watch]]\ntable = "{table}"\nkind = "{kind}"\nkey = "id"\n{said}'
+        for table, kind, said in (
+            ("bills", "invoices", ""), ("lines", "invoices", "priority = 1\n"),
+            ("people", "customers", ""),
+        )
+    )  # fmt: skip
+    text = f"[kinds.invoices]\npriority = 10\n{tables}"
+    settings = load(project(tmp_path, text, customers="select 1", invoices="select 1"))
+    assert [watch.priority for watch in watches_of(settings)] == [10, 1, None]
 
 
 def test_a_misspelled_variable_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

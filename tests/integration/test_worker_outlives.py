@@ -12,13 +12,13 @@ import pytest
 
 from zohosync.clock import Chance
 from zohosync.events import Noted
+from zohosync.jobs import PRUNE_EVERY_S
 from zohosync.sandbox import Sandbox, SandboxLimits
 from zohosync.simulate.process import label
 from zohosync.store.database import Database
 from zohosync.store.tapped import LOST, Overseer, dial
 from zohosync.testing.virtual import VirtualClock, run
 from zohosync.testing.world import World, WorldSettings, world
-from zohosync.wiring import PRUNE_EVERY_S
 
 SCHEMA = "create table people (id int primary key, name text, email text)"
 MAPPING = {"customers": "select p.id as key, p.name as display_name, p.email from people p"}

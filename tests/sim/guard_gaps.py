@@ -56,11 +56,12 @@ def hasty_policy(**otherwise: Any) -> Off:
 
 
 async def once_through(
-    remote: client.Remote, wire: Any, asked: Mapping[str, str], claim: Claim, lane: int
+    remote: client.Remote, wire: Any, asked: Mapping[str, str], claim: Claim, *more: Any
 ) -> Any:
+    lane, left = more
     rows: dict[str, Candidate] = {}
     whole = False
-    async for reply in remote.pages(wire.kind, asked, lane=lane, claim=claim):
+    async for reply in remote.pages(wire.kind, asked, lane=lane, claim=claim, left=left):
         if not isinstance(reply, Found):
             return reply
         rows.update({row.zoho_id: row for row in reply.candidates})

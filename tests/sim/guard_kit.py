@@ -15,6 +15,7 @@ import pytest
 
 from sim.crash_kit import ZONE, Statements
 from zohosync.clock import Chance
+from zohosync.core.brake import Brake
 from zohosync.core.governor import PLANS, Limits
 from zohosync.core.sections import Work
 from zohosync.events import Event, Noted
@@ -23,7 +24,7 @@ from zohosync.simulate import process as processes
 from zohosync.simulate.arena import WORK, Arena, settings_for
 from zohosync.simulate.company import MAPPING
 from zohosync.simulate.oracles import Scene, judge
-from zohosync.simulate.process import Calm, Ground, HostClock, Process
+from zohosync.simulate.process import Calm, Errand, Ground, HostClock, Process
 from zohosync.store.database import Database, Row
 from zohosync.store.source import Source
 from zohosync.store.tapped import Overseer
@@ -90,6 +91,8 @@ class Setting:
     limits: Limits = PLANS["unlimited"]
     zoho: SandboxLimits = field(default_factory=SandboxLimits.lifted)
     work: Work = WORK
+    brake: Brake = field(default_factory=Brake)
+    when_gone: dict[str, str] = field(default_factory=dict)
     origin: datetime = ORIGIN
     skew_s: float = 0.0
     sandbox: dict[str, Any] = field(default_factory=dict)
@@ -112,23 +115,36 @@ class Stage:
     excused: set[tuple[str, str]] = field(default_factory=set)
     touched: dict[tuple[str, str], str] = field(default_factory=dict)
     workers: dict[str, Process] = field(default_factory=dict)
+    mapping: dict[str, str] = field(default_factory=lambda: dict(MAPPING))
     _cues: list[tuple[str, str, int, Callable[[], None]]] = field(default_factory=list)
     _seen: Counter[tuple[str, str]] = field(default_factory=Counter)
     _moment: float = 0.0
     _steps: int = 0
 
     def start(self, name: str = "w1", **work: Any) -> Process:
-        """A worker of that name."""
-        number = len(list(self.folder.iterdir())) + 1
-        settings = settings_for(
-            self.folder / str(number), MAPPING, self.sandbox, time_zone=ZONE,
-            limits=self.setting.limits,
-            work=replace(self.setting.work, **{"debounce_s": 0.0, **work}),
-        )  # fmt: skip
-        process = Process(self.ground, name, settings, Chance(number))
+        """A worker of that name, with the mapping of now."""
+        process = self._process(name, None, **work)
         self.workers[name] = process
         self.tasks.create_task(self._live(process))
         return process
+
+    async def command(self, errand: Errand, name: str = "operator") -> str:
+        """A command of an operator's; returns how it ended, which a story may complain of."""
+        process = self._process(name, errand)
+        self.workers[name] = process
+        how = await process.live()
+        del self.workers[name]
+        return how
+
+    def _process(self, name: str, errand: Errand | None, **work: Any) -> Process:
+        number = len(list(self.folder.iterdir())) + 1
+        settings = settings_for(
+            self.folder / str(number), self.mapping, self.sandbox, time_zone=ZONE,
+            limits=self.setting.limits, brake=self.setting.brake,
+            when_gone=self.setting.when_gone,
+            work=replace(self.setting.work, **{"debounce_s": 0.0, **work}),
+        )  # fmt: skip
+        return Process(self.ground, name, settings, Chance(number), errand=errand)
 
     async def _live(self, process: Process) -> None:
         how = await process.live()
@@ -276,7 +292,9 @@ SWEEP = (
     """
     truncate zohosync.organizations, zohosync.usage_days, zohosync.marks, zohosync.records,
       zohosync.sync_logs, zohosync.api_calls, zohosync.token_cache, zohosync.workers,
-      zohosync.audit, zohosync.leaders, zohosync.jobs, zohosync.forgotten restart identity cascade
+      zohosync.audit, zohosync.leaders, zohosync.jobs, zohosync.forgotten, zohosync.alerts,
+      zohosync.org_data_cache, zohosync.count_deltas, zohosync.record_counts
+      restart identity cascade
     """,
 )
 
@@ -337,7 +355,7 @@ async def _judged(stage: Stage) -> list[str]:
     reading = await Database.open(stage.owner_url, now=ground.database_now, turn=ground.turn)
     (row,) = stage.rows("select installation from zohosync.installation")
     source = await Source.open(
-        reading, MAPPING, installation=row["installation"], marker_field=None, time_zone=ZONE
+        reading, stage.mapping, installation=row["installation"], marker_field=None, time_zone=ZONE
     )
     scripted = [r for r in ledger.requests if r.fault == "rate_limit" and r.code in (43, 44)]
     scene = Scene(

@@ -3,6 +3,7 @@
 import builtins
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,6 +13,19 @@ from zohosync.simulate import process as processes
 from zohosync.store import database as door
 
 Off = Callable[[], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What a guard protects, how it is switched off, and the case that must notice.
+
+    `note` says what else has to be off, and why.
+    """
+
+    protects: str
+    off: Off
+    case: kit.Case
+    note: str = ""
 
 
 def name(place: Any, attribute: str, value: Any) -> Off:

@@ -1,14 +1,14 @@
 """The must-fail suite as data: each guard, how it is switched off, the case that must notice."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from sim import guard_gaps as gap
 from sim import guard_rows as rows
 from sim import guard_stories as story
 from sim import guard_zoho as zoho
 from sim.guard_kit import Case, Setting, told
-from sim.guard_off import Off, entry, name, query, schema, together
+from sim.guard_off import Guard, entry, name, query, schema, together
+from sim.guards_of_books import OF_BOOKS
 from zohosync.core import checks, lanes, lookups, outcome
 from zohosync.core import plan as core_plan
 from zohosync.core.steps import Purpose
@@ -17,20 +17,6 @@ from zohosync.store import journal, records
 from zohosync.store.database import Database
 from zohosync.zoho import client, door
 from zohosync.zoho.answers import Page
-
-
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """What a guard protects, how it is switched off, and the case that must notice.
-
-    `note` says what else has to be off, and why.
-    """
-
-    protects: str
-    off: Off
-    case: Case
-    note: str = ""
-
 
 NO_FILTER = Setting(sandbox={"ignored_filters": ("email",)})
 """A Zoho whose lists do not narrow by e-mail: what nobody has promised."""
@@ -296,7 +282,6 @@ _ROWS = {
         "five records that Zoho has lost pause the organisation",
         name(worker, "too_many_missing", lambda _: None),
         told(rows.zoho_has_lost_our_customers),
-        "the brake of today; one for changes in bulk comes later",
     ),
     "the debounce's trailing edge": Guard(
         "a change within the debounce is carried when that is over",
@@ -377,7 +362,7 @@ _ROWS = {
     ),
 }  # fmt: skip
 
-GUARDS: Mapping[str, Guard] = {**_WRITES, **_ZOHO, **_ROWS}
+GUARDS: Mapping[str, Guard] = {**_WRITES, **_ZOHO, **_ROWS, **OF_BOOKS}
 
 
 def table() -> Iterator[str]:

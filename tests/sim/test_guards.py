@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from sim.guard_kit import Case
-from sim.guards import GUARDS, Guard, table
+from sim.guard_off import Guard
+from sim.guards import GUARDS, table
 from zohosync.simulate.arena import Arena
 
 pytestmark = pytest.mark.sim
@@ -37,6 +38,8 @@ def test_a_guard_that_is_off_is_noticed(
         noticed = guard.case.play(arena)
     first = noticed[0] if noticed else "nothing noticed"
     record_property("guard", f"{title} | {guard.case.name} | {first[:100]}")
+    misfits = [each for each in noticed if "TypeError" in each or "AttributeError" in each]
+    assert misfits == [], "what stands in the guard's place does not fit there any more"
     assert noticed != [], f"{guard.case.name} does not notice that this is off: {guard.protects}"
 
 

@@ -8,8 +8,10 @@ import typer
 from typer.core import TyperGroup
 
 from zohosync.cli import (
+    alerts,
     compare,
     foresee,
+    health,
     install,
     keep,
     play,
@@ -56,10 +58,11 @@ VERBS = (
     ("run", work.run), ("run", work.backfill), ("run", steer.retry), ("run", steer.pause),
     ("run", steer.resume), ("run", settle.settle),
     ("see", see.status), ("see", see.why), ("see", see.logs), ("see", usage.report),
+    ("see", health.health), ("see", alerts.alerts),
     ("keep", see.settings), ("keep", keep.upkeep), ("keep", keep.forget),
 )  # fmt: skip
 for _, _verb in VERBS:
-    app.command(epilog=EXITS)(_verb)
+    app.command(epilog=health.EXITS if _verb is health.health else EXITS)(_verb)
 
 
 @app.callback(invoke_without_command=True)

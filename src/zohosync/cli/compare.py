@@ -17,6 +17,7 @@ from zohosync.cli.screen import (
     Kinds,
     ProjectDir,
     Screen,
+    instant,
     kinds_of,
     settings_of,
 )
@@ -98,9 +99,8 @@ async def _compare(
             found = await _tally(store, outcome.comparison_id)
             done = []
             if link:
-                done = await comparer.link(
-                    kind, outcome.comparison_id, await _sure(store, outcome.comparison_id)
-                )
+                sure = await store.sure(outcome.comparison_id)
+                done = await comparer.link(kind, outcome.comparison_id, sure)
             told[kind] = {
                 "comparison_id": outcome.comparison_id,
                 "calls": outcome.calls,
@@ -110,13 +110,16 @@ async def _compare(
                 **await _tally(store, outcome.comparison_id),
             }
         meter.close()
-        return await _report(screen, store, told, files)
+        at = max(each["finished_at"] for each in (await store.newest()).values())
+        whose = f"Organisation {house.project.org_id}, compared {instant(at)} UTC."
+        return await _report(screen, store, told, files, whose)
 
 
 class _Meters:
     """Shows how far the lists are read."""
 
-    def __init__(self, meter: "Meter") -> None:
+    def __init__(self, screen: Screen, meter: "Meter") -> None:
+        self._screen = screen
         self._meter = meter
         self.close = meter.close
         self._about = 0
@@ -125,6 +128,10 @@ class _Meters:
     def expects(self, pages: int) -> None:
         """So many pages, about."""
         self._about = pages
+
+    def waits(self, words: str) -> None:
+        """Say that it is not stuck."""
+        self._screen.line(words, style="yellow")
 
     def __call__(self, kind: str, what: str, count: int) -> None:
         if what == "read":
@@ -151,10 +158,10 @@ async def _comparing(
         project = house.project
         store = Comparisons(project.database, project.org_id, project.worker)
         with screen.progress("pages read") as meter:
-            meters = _Meters(meter)
+            meters = _Meters(screen, meter)
             comparer = Comparer(
                 remote=house.remote, source=project.source, comparisons=store, clock=clock,
-                live=settings.mode == "live", tell=meters,
+                live=settings.mode == "live", tell=meters, waits=meters.waits,
             )  # fmt: skip
             async with asyncio.TaskGroup() as tasks:
                 gate = tasks.create_task(house.gate.run())
@@ -191,13 +198,6 @@ async def _say_price(
     return pages
 
 
-async def _sure(store: "Comparisons", comparison_id: int) -> dict[str, str]:
-    found: dict[str, str] = {}
-    async for rows in store.verdicts(comparison_id):
-        found |= {row["key"]: row["zoho_id"] for row in rows if row["sure"] and not row["linked"]}
-    return found
-
-
 async def _tally(store: "Comparisons", comparison_id: int) -> dict[str, Any]:
     rows = await store.tally(comparison_id)
     from zohosync.core.compare import Sort
@@ -217,7 +217,11 @@ async def _tally(store: "Comparisons", comparison_id: int) -> dict[str, Any]:
 
 
 async def _report(
-    screen: Screen, store: "Comparisons", told: dict[str, Any], files: Mapping[str, Path | None]
+    screen: Screen,
+    store: "Comparisons",
+    told: dict[str, Any],
+    files: Mapping[str, Path | None],
+    whose: str,
 ) -> int:
     from zohosync.cli.compare_files import write_page, write_sheet, write_todo
 
@@ -226,32 +230,32 @@ async def _report(
         await _say_rows(screen, store, kind, each)
     if files["csv"]:
         screen.line(f"wrote {await write_sheet(files['csv'], store, told):,} rows: {files['csv']}")
-    if files["html"]:
-        await write_page(files["html"], store, told)
-        screen.line(f"wrote {files['html']}")
     if files["out"]:
         rows = await write_todo(files["out"], store, told)
         screen.line(f"wrote {rows:,} rows for a person to say: {files['out']}")
     to_link = sum(each["to_link"] for each in told.values())
     in_doubt = sum(each["in_doubt"] for each in told.values())
-    if to_link:
-        screen.next_step(f"zohosync compare --link (links {to_link:,} rows, sends nothing)")
-    elif in_doubt and files["out"]:
-        screen.next_step(
-            f"fill in zoho_id (or new) in {files['out']}, then zohosync compare --in {files['out']}"
-        )
-    elif in_doubt:
-        screen.next_step(
-            f"zohosync compare --out links.csv ({in_doubt:,} rows that a person decides)"
-        )
-    else:
-        screen.next_step("zohosync plan, then zohosync resume KIND")
+    step = _next_step(to_link, in_doubt, files["out"])
+    if files["html"]:
+        await write_page(files["html"], store, told, whose=whose, step=step)
+        screen.line(f"wrote {files['html']}")
+    screen.next_step(step)
     for kind, each in told.items():
         each["rows"] = [_told_row(row) async for row in _rows(store, each["comparison_id"], TOLD)]
         each["rows_are_all"] = len(each["rows"]) < TOLD
         each["kind"] = kind
     screen.result({"kinds": told, "to_link": to_link, "in_doubt": in_doubt})
     return OK
+
+
+def _next_step(to_link: int, in_doubt: int, todo: Path | None) -> str:
+    if to_link:
+        return f"zohosync compare --link (links {to_link:,} rows, sends nothing)"
+    if in_doubt and todo:
+        return f"fill in zoho_id (or new) in {todo}, then zohosync compare --in {todo}"
+    if in_doubt:
+        return f"zohosync compare --out links.csv ({in_doubt:,} rows that a person decides)"
+    return "zohosync plan, then zohosync resume KIND"
 
 
 async def _rows(
@@ -322,10 +326,13 @@ async def _settle(screen: Screen, settings: "Settings", file: Path) -> int:
         raise SettingsError(f"It cannot be read: {why}", place=str(file)) from None
     async with _comparing(screen, settings) as (_, comparer, store, _meters):
         newest = await store.newest()
-        states = {
-            kind: await _state(store, kind, newest[kind]["comparison_id"], lines)
-            for kind in {line.kind for line in lines} & newest.keys()
-        }
+        states = {}
+        for kind in {line.kind for line in lines} & newest.keys():
+            mine = [line for line in lines if line.kind == kind]
+            states[kind] = await store.state(
+                kind, newest[kind]["comparison_id"], [line.key for line in mine],
+                [line.zoho_id for line in mine],
+            )  # fmt: skip
         said = judged(lines, states)
         faults += said.faults
         if faults:
@@ -354,14 +361,3 @@ async def _settle(screen: Screen, settings: "Settings", file: Path) -> int:
     screen.next_step("zohosync compare, to see what is left")
     screen.result({"linked": linked, "new": fresh})
     return OK
-
-
-async def _state(store: "Comparisons", kind: str, comparison_id: int, lines: Sequence[Any]) -> Any:
-    from zohosync.core.linkfile import State
-
-    mine = [line for line in lines if line.kind == kind]
-    rows = await store.verdicts_of(kind, comparison_id, [line.key for line in mine])
-    owned = {zoho_id: key for key, zoho_id in (await store.linked(kind)).items()}
-    links = {key: zoho_id for zoho_id, key in owned.items()}
-    seen = await store.seen_of(kind, comparison_id, [line.zoho_id for line in mine])
-    return State({key: links.get(key) for key in rows}, frozenset(seen), owned)

@@ -94,9 +94,11 @@ def _cell(value: Any) -> str:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
-async def write_page(file: Path, store: "Comparisons", told: Mapping[str, Any]) -> None:
-    """All of it on one page that needs no other file."""
-    parts = [_summary(told)]
+async def write_page(
+    file: Path, store: "Comparisons", told: Mapping[str, Any], *, whose: str, step: str
+) -> None:
+    """All of it on one page that needs no other file; `whose` it is, and the next `step`."""
+    parts = [f"<p>{escape(whose)}</p>", _summary(told), f"<p>Next: <code>{escape(step)}</code></p>"]
     for kind, each in told.items():
         for sort in (Sort.DOUBLE, Sort.AMBIGUOUS, Sort.DIFFERS, Sort.MATCHES, Sort.ONLY_HERE,
                      Sort.ONLY_THERE):  # fmt: skip

@@ -56,9 +56,9 @@ async def _run(screen: Screen, settings: "Settings", *, everything: bool) -> int
     from zohosync.clock import Chance, SystemClock
     from zohosync.engine.keeper import Leader
     from zohosync.events import log
+    from zohosync.jobs import jobs_of
     from zohosync.store.organizations import read_organization
     from zohosync.store.upkeep import Upkeep
-    from zohosync.wiring import jobs_of
 
     clock = SystemClock()
     async with open_database(settings) as database:
@@ -105,8 +105,8 @@ async def _list(screen: Screen, settings: "Settings") -> int:
     from zohosync.clock import SystemClock
     from zohosync.core.upkeep import next_at
     from zohosync.engine.keeper import schedules_of
+    from zohosync.jobs import jobs_of
     from zohosync.store.upkeep import Upkeep
-    from zohosync.wiring import jobs_of
 
     async with open_database(settings) as database:
         org_id = organization_id(settings)

@@ -1,17 +1,17 @@
 """The month-end report: count and sum of each kind here beside Zoho's, and why they differ."""
 
-import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from zohosync.cli.screen import OK, Screen, instant
+from zohosync.cli.screen import FAILED, OK, Screen, instant
 
 if TYPE_CHECKING:
     from zohosync.core.month import Line
     from zohosync.settings import Settings
 
 
-def report_month(screen: Screen, settings: "Settings", text: str) -> int:
-    """Show that month (YYYY-MM). Raises SettingsError for what is none, or has not begun."""
+def month_asked(settings: "Settings", text: str) -> str:
+    """That month, YYYY-MM. Raises SettingsError for what is none, or has not begun."""
     from datetime import UTC
     from zoneinfo import ZoneInfo
 
@@ -25,16 +25,21 @@ def report_month(screen: Screen, settings: "Settings", text: str) -> int:
     now = SystemClock().now().astimezone(UTC)
     if month > f"{now.astimezone(ZoneInfo(settings.organization.time_zone)):%Y-%m}":
         raise SettingsError(f"{month} has not begun yet")
-    return asyncio.run(_report(screen, settings, month))
+    return month
 
 
-async def _report(screen: Screen, settings: "Settings", month: str) -> int:
+async def tell_books(
+    screen: Screen, settings: "Settings", month: str, figures: Mapping[str, Any]
+) -> int:
+    """Show the month's books, once its key figures were told; FAILED when Zoho's were never read.
+
+    `figures` go into the result for programs.
+    """
     from zohosync.bootstrap import open_project
     from zohosync.clock import Chance
     from zohosync.core.kinds import KINDS
     from zohosync.core.month import lines_of
     from zohosync.engine.joined import month_entries
-    from zohosync.errors import SettingsError
     from zohosync.store.comparisons import Comparisons
 
     dated = tuple(kind for kind in settings.kinds if KINDS[kind].dates)
@@ -44,10 +49,10 @@ async def _report(screen: Screen, settings: "Settings", month: str) -> int:
         newest = await store.newest()
         lacking = [kind for kind in dated if kind not in newest]
         if lacking:
-            raise SettingsError(
-                f"What Zoho holds of {', '.join(lacking)} was never read",
-                next_step=f"zohosync compare {' '.join(lacking)}",
-            )
+            screen.line(f"No books: what Zoho holds of {', '.join(lacking)} was never read.")
+            screen.next_step(f"zohosync compare {' '.join(lacking)}")
+            screen.result({**figures, "month": month, "never_read": lacking})
+            return FAILED
         currency = settings.organization.currency or "?"
         with screen.progress("rows") as meter:
             for kind in dated:
@@ -65,7 +70,8 @@ async def _report(screen: Screen, settings: "Settings", month: str) -> int:
         "zohosync compare, to see Zoho as it is now" if not apart
         else "zohosync status (reasons, each with a sample key); zohosync compare for a fresh look"
     )  # fmt: skip
-    screen.result({"month": month, "as_of": as_of, "lines": [_plain(line) for line in lines]})
+    lines_plain = [_plain(line) for line in lines]
+    screen.result({**figures, "month": month, "as_of": as_of, "lines": lines_plain})
     return OK
 
 

@@ -132,6 +132,7 @@ def login(
 
 async def _login(screen: Screen, settings: "Settings") -> int:
     from zohosync.clock import SystemClock
+    from zohosync.protected import write_protected
     from zohosync.settings import FILE
     from zohosync.zoho.client import OneToken, OpenGate, Remote
     from zohosync.zoho.tokens import Secret, exchange_code
@@ -164,12 +165,12 @@ async def _login(screen: Screen, settings: "Settings") -> int:
     chosen = _choose(screen, found, settings)
     org_id = str(chosen["organization_id"])
     assert minted.refresh_token is not None
-    file = _keep_secrets(
+    file = write_protected(
         settings.project,
         {
-            "client_id": client_id,
-            "client_secret": client_secret.reveal(),
-            "refresh_token": minted.refresh_token.reveal(),
+            "zoho.client_id": client_id,
+            "zoho.client_secret": client_secret.reveal(),
+            "zoho.refresh_token": minted.refresh_token.reveal(),
         },
     )
     _set(settings.project / FILE, "organization.id", org_id)
@@ -237,23 +238,6 @@ def _choose(screen: Screen, found: list[dict[str, Any]], settings: "Settings") -
         )
     numbers = tuple(str(number) for number in range(1, len(found) + 1))
     return found[int(_asked("Which one", numbers, "1")) - 1]
-
-
-def _keep_secrets(project: Path, values: dict[str, str]) -> Path:
-    """Write the protected file, never readable by others, not even for a moment."""
-    from zohosync.settings import SECRETS_FILE
-
-    file = project / SECRETS_FILE
-    file.parent.mkdir(exist_ok=True)
-    (file.parent / ".gitignore").write_text("*\n", encoding="utf-8")
-    lines = [f"{name} = {_quoted(value)}" for name, value in values.items()]
-    text = "# Written by `zohosync login`. Nobody else may read it.\n[zoho]\n" + "\n".join(lines)
-    draft = file.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    draft.touch(mode=0o600)
-    draft.write_text(text + "\n", encoding="utf-8")
-    draft.replace(file)
-    return file
 
 
 def _quoted(value: str) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -168,24 +167,17 @@ async def _why(screen: Screen, settings: "Settings", kind: str, key: str) -> int
 
     ref = Ref(kind, key)
     async with open_database(settings) as database:
-        history = History(database, organization_id(settings))
-        record = await history.record(ref)
-        if record is not None:
-            chain = await history.chain(ref)
-            attempts = await history.logs(kind, key, limit=5)
-            calls = await history.calls(kind, key, limit=5)
-    if record is None:
+        story = await History(database, organization_id(settings)).story(ref)
+    if story is None:
         return await _unknown(screen, settings, ref)
-    screen.line(_standing(record))
-    for text in (*_details(record), *_causes(chain)):
+    first, *rest = story.lines()
+    screen.line(first)
+    for text in rest:
         screen.line(f"  {text}")
-    _say_attempts(screen, attempts)
-    _say_calls(screen, calls)
-    screen.next_step(_advice(record, chain))
-    known = {name: value for name, value in record.items() if name not in ("payload", "identity")}
-    screen.result(
-        {"known": True, "record": known, "chain": chain, "attempts": attempts, "calls": calls}
-    )
+    _say_attempts(screen, story.attempts)
+    _say_calls(screen, story.calls)
+    screen.next_step(story.next_step())
+    screen.result({"known": True, **story.as_values()})
     return OK
 
 
@@ -209,81 +201,6 @@ async def _unknown(screen: Screen, settings: "Settings", ref: Any) -> int:
         screen.next_step(f"zohosync backfill {ref.kind}")
     screen.result({"known": False, "row": row is not None, "fault": fault})
     return FAILED
-
-
-def _standing(record: Mapping[str, Any]) -> str:
-    linked = f"Zoho {record['zoho_id']}" if record["zoho_id"] else "not in Zoho"
-    state = f", {record['remote_state']} there" if record["remote_state"] else ""
-    return f"{record['kind']} {record['key']}: {record['status']} ({linked}{state})"
-
-
-def _details(record: Mapping[str, Any]) -> list[str]:
-    """What is to be said of the record itself."""
-    from zohosync.core.figures import span_words
-
-    behind = record["version"] - record["synced_version"]
-    texts = [
-        f"version {record['version']}, " + (f"{behind} changes behind" if behind else "in step")
-    ]
-    if record["marked"]:
-        texts.append("a change of it is not folded yet")
-    if record["attempts"]:
-        texts.append(f"{record['attempts']} failed attempts")
-    if record["due_in_s"] is not None and record["status"] not in ("synced", "skipped", "failed"):
-        due_s = record["due_in_s"]
-        texts.append("due now" if due_s <= 0 else f"due in {span_words(due_s)}")
-    if record["lease_worker"]:
-        texts.append(f"under way at {record['lease_worker']}")
-    if record["error_message"]:
-        where = f" [{record['error_field']}]" if record["error_field"] else ""
-        code = f" (code {record['error_code']})" if record["error_code"] else ""
-        texts.append(f"{record['error_class']}{where}: {record['error_message']}{code}")
-    if record["intent_operation"]:
-        texts.append(
-            f"open intent: {record['intent_operation']} sent at {instant(record['intent_at'])}, "
-            f"ended {record['intent_outcome'] or 'unknown'}; it is looked for in Zoho before "
-            "anything else is done"
-        )
-    if record["kind_paused"] or record["paused"]:
-        texts.append(f"paused: {record['paused'] or 'its kind'}")
-    if record["closed_for_s"] is not None and record["closed_for_s"] > 0:
-        texts.append(f"Zoho is closed for {span_words(record['closed_for_s'])}")
-    return texts
-
-
-def _causes(chain: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What it waits for, link by link, down to the root cause."""
-    texts = []
-    for child, parent in pairwise(chain):
-        needs = " or ".join(child["waiting_needs"] or [])
-        why = f": {parent['error_message']}" if parent["error_message"] else ""
-        there = f"{parent['kind']} {parent['key']}"
-        to_be = f" to be {needs}" if needs else ""
-        texts.append(f"waits for {there}{to_be}, which is {parent['status']}{why}")
-    last = chain[-1] if chain else None
-    if last is not None and last["waiting_kind"] and last["status"] == "waiting":
-        texts.append(f"waits for {last['waiting_kind']} {last['waiting_key']}, which is not known")
-    return texts
-
-
-def _advice(record: Mapping[str, Any], chain: Sequence[Mapping[str, Any]]) -> str:
-    root = chain[-1] if chain else record
-    if len(chain) > 1 and root["status"] in ("failed", "skipped", "uncertain"):
-        return f"mend {root['kind']} {root['key']}: zohosync why {root['kind']} {root['key']}"
-    if record["paused"] or record["kind_paused"]:
-        return f"zohosync resume {record['kind']}"
-    match record["status"]:
-        case "failed":
-            return (
-                "mend the row or the mapping (a change of the row wakes it), or "
-                f"zohosync retry {record['kind']} {record['key']}"
-            )
-        case "synced" | "skipped":
-            return "nothing: it rests until its row changes"
-        case "uncertain":
-            return "wait: it is looked for in Zoho, at the latest 30 minutes after the call"
-        case _:
-            return "wait, with `zohosync run` running"
 
 
 def _say_attempts(screen: Screen, attempts: Sequence[Mapping[str, Any]]) -> None:
@@ -384,3 +301,21 @@ def settings(project: ProjectDir = HERE, json: AsJson = False) -> int:
 
 def _below(path: Path, project: Path) -> str:
     return str(path.relative_to(project)) if path.is_relative_to(project) else str(path)
+
+
+def clear_cache(screen: Screen, settings: "Settings") -> int:
+    """`upkeep --clear-cache`: the kept lists are forgotten, the next question reads them anew."""
+    return asyncio.run(_clear_cache(screen, settings))
+
+
+async def _clear_cache(screen: Screen, settings: "Settings") -> int:
+    from zohosync.bootstrap import open_database, organization_id
+    from zohosync.store.catalog import OrgData
+
+    async with open_database(settings) as database:
+        cleared = await OrgData(database, organization_id(settings)).clear()
+    what = f"Forgotten: Zoho's lists of {', '.join(cleared)}" if cleared else "Nothing was kept"
+    screen.line(f"{what}.")
+    screen.next_step("nothing: a list is read again when somebody needs it")
+    screen.result({"cleared": cleared})
+    return OK

@@ -1,9 +1,9 @@
-"""The verb report: calls by day, lane, kind and operation, and the calls that were not needed."""
+"""The verb report, and what it tells of calls: by day, lane, kind and operation, needed or not."""
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,31 +15,80 @@ if TYPE_CHECKING:
     from zohosync.store.usage import Used
 
 
-def report(
+def report(  # noqa: PLR0917  typer hands them over by name
     project: ProjectDir = HERE,
-    usage: Annotated[
-        bool,
-        typer.Option("--usage", help="Calls used and spared (the one report there is so far)."),
-    ] = True,
-    days: Annotated[int, typer.Option(min=1, max=1_000, help="How many days, with today.")] = 7,
+    day: Annotated[bool, typer.Option("--day", help="Key figures of a day.")] = False,
+    week: Annotated[bool, typer.Option("--week", help="Of 7 days; so without any option.")] = False,
     month: Annotated[
         str | None,
-        typer.Option(metavar="YYYY-MM", help="That month's books here beside Zoho's."),
+        typer.Option(metavar="YYYY-MM", help="Of a month; and its books here beside Zoho's."),
     ] = None,
+    quarter: Annotated[bool, typer.Option("--quarter", help="Of 91 days: 13 weeks.")] = False,
+    of: Annotated[
+        str | None,
+        typer.Option(metavar="YYYY-MM-DD", help="The last day of it, instead of yesterday."),
+    ] = None,
+    usage: Annotated[bool, typer.Option("--usage", help="Calls used and spared, instead.")] = False,
+    days: Annotated[
+        int | None, typer.Option(min=1, max=1_000, help="Of --usage: how many days, with today.")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print it as Markdown.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print it as CSV, each day too.")] = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write one page, with plots.")
+    ] = None,
+    prometheus: Annotated[
+        bool, typer.Option("--prometheus", help="Print what a worker shows at /metrics.")
+    ] = False,
     json: AsJson = False,
 ) -> int:
-    """Calls by day, lane, kind and operation; or, with --month, the books beside Zoho's."""
-    if month is not None:
-        from zohosync.cli.month import report_month
+    """Key figures against their targets, and what to change; or, with --usage, the calls."""
+    from zohosync.errors import SettingsError
 
-        return report_month(Screen(json), settings_of(project), month)
-    assert usage
-    return asyncio.run(_report(Screen(json), settings_of(project), days))
+    periods = {"--day": day, "--week": week, "--month": month, "--quarter": quarter}
+    said = [name for name, value in {**periods, "--usage": usage or days}.items() if value]
+    shapes = {"--markdown": markdown, "--csv": csv, "--prometheus": prometheus, "--json": json}
+    shaped = [name for name, value in shapes.items() if value]
+    alone = ["--prometheus"] if prometheus else [name for name in said if name == "--usage"]
+    others = [*said, *shaped, *(["--of"] if of else []), *(["--html"] if html else [])]
+    others = [name for name in others if name not in alone and (prometheus or name != "--json")]
+    for together in (said, shaped, [*alone, *others] if alone else [], _dated(said, of)):
+        if len(together) > 1:
+            raise SettingsError(f"{together[0]} and {together[1]} do not go together")
+    if alone == ["--usage"]:
+        return asyncio.run(_report(Screen(json), settings_of(project), days or USAGE_DAYS))
+    if prometheus:
+        return asyncio.run(_expose(settings_of(project)))
+    from zohosync.cli.kpis import Asked, Form, tell
+
+    asked = Asked.read(said[0].removeprefix("--") if said else "week", of, month)
+    form = Form(markdown=markdown, csv=csv, page=html)
+    return asyncio.run(tell(Screen(json), settings_of(project), asked, form))
+
+
+USAGE_DAYS = 7
+
+
+def _dated(said: Sequence[str], of: str | None) -> list[str]:
+    """A month says itself when it is."""
+    return ["--of", "--month"] if of and "--month" in said else []
+
+
+async def _expose(settings: "Settings") -> int:
+    """For a collector that reads files, where a worker's port cannot be reached."""
+    from zohosync.bootstrap import open_database, organization_id
+    from zohosync.dashboard.exposition import text_of
+    from zohosync.store.metrics import Metrics
+
+    async with open_database(settings) as database:
+        snapshot = await Metrics(database, organization_id(settings)).snapshot()
+    print("" if snapshot is None else text_of(snapshot, settings.targets), end="")
+    return OK
 
 
 async def _report(screen: Screen, settings: "Settings", days: int) -> int:
     from zohosync.bootstrap import open_database, organization_id
-    from zohosync.store.usage import Usage
+    from zohosync.store.usage import Usage, values_of
 
     async with open_database(settings) as database:
         org_id = organization_id(settings)
@@ -49,83 +98,11 @@ async def _report(screen: Screen, settings: "Settings", days: int) -> int:
         screen.next_step("zohosync migrate")
         screen.result({"organization": org_id, "known": False})
         return OK
-    today = _today(found)
-    saved = [
-        {**row, "saved": row["unchanged"] + row["merged"] + row["reads"]} for row in found.savings
-    ]
-    by_day = _by_day(found, today)
-    _say_report(screen, found, today, by_day, saved)
+    values = values_of(found, days)
+    _say_report(screen, found, values["today"], values["by_day"], values["saved_by_kind"])
     screen.next_step("zohosync plan --forecast" if found.calls else "zohosync run")
-    screen.result(
-        {
-            "organization": org_id, "known": True, "limits": settings.limits_plan, "days": days,
-            "since": found.since, "today": today, "by_day": by_day,
-            "by_lane": _sums(found.calls, "lane"), "by_kind": _sums(found.calls, "kind"),
-            "by_operation": _sums(found.calls, "operation"),
-            "calls": [{**row, "lane": _lane(row["lane"])} for row in found.calls],
-            "spent": sum(row["calls"] for row in found.calls),
-            "saved": sum(row["saved"] for row in saved), "saved_by_kind": saved,
-            "warnings": _warnings(found),
-        }
-    )  # fmt: skip
+    screen.result({"organization": org_id, "known": True, "limits": settings.limits_plan, **values})
     return OK
-
-
-def _today(found: "Used") -> dict[str, Any]:
-    """What of today's limit is spent, by whom, and what is left; all by the organisation's row."""
-    from zohosync.store.usage import limits_in_force, local_day, standing_of
-
-    organization = found.organization
-    standing = standing_of(organization, arrivals={}, foreign=0.0)
-    spent, foreign = sum(standing.used.values()), standing.foreign_today
-    limit = limits_in_force(organization).per_day
-    left = None if limit is None else max(0, limit - spent - foreign)
-    return {
-        "day": local_day(organization, organization["now"]), "spent": spent, "foreign": foreign,
-        "limit": limit, "left": left,
-        "percent": None if not limit else round(100 * (spent + foreign) / limit, 1),
-        "zoho_says_left": organization["quota_left"],
-    }  # fmt: skip
-
-
-def _lane(lane: int) -> str:
-    from zohosync.core.records import LANES
-
-    return LANES.get(lane, str(lane))
-
-
-def _sums(calls: Iterable[Mapping[str, Any]], name: str) -> dict[str, int]:
-    """Calls by one of their columns, the most first."""
-    sums: Counter[str] = Counter()
-    for row in calls:
-        value = _lane(row[name]) if name == "lane" else row[name] or "-"
-        sums[value] += row["calls"]
-    return dict(sums.most_common())
-
-
-def _by_day(found: "Used", today: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row for each day: calls by lane, of others, refused by Zoho; the newest first."""
-    kept = {row["day"]: row for row in found.days}
-    rows: dict[date, dict[str, Any]] = {}
-    for day in sorted({row["day"] for row in found.calls} | kept.keys(), reverse=True):
-        calls = [row for row in found.calls if row["day"] == day]
-        note = kept.get(day, {})
-        foreign = max(note.get("foreign_calls", 0), today["foreign"] if day == today["day"] else 0)
-        rows[day] = {
-            "day": day, **dict.fromkeys(("live", "normal", "bulk", "upkeep"), 0),
-            **_sums(calls, "lane"), "calls": sum(row["calls"] for row in calls),
-            "refused": sum(row["refused"] for row in calls),
-            "foreign": foreign, "limit": note.get("per_day"), "warned": note.get("warned", 0),
-        }  # fmt: skip
-    return list(rows.values())
-
-
-def _warnings(found: "Used") -> list[dict[str, Any]]:
-    return [
-        {"day": row["day"], "percent": row["warned"], "at": row["warned_at"]}
-        for row in found.days
-        if row["warned"]
-    ]
 
 
 def _say_report(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zohosync.cli.foresee import rehearse_kinds
+from zohosync.cli.health import doors_of
 from zohosync.cli.screen import (
     FAILED,
     HERE,
@@ -42,6 +43,13 @@ def run(
     slots: Annotated[
         int | None, typer.Option(help="Records worked on at once; the limits hold regardless.")
     ] = None,
+    http: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[HOST:]PORT",
+            help="Serve /healthz, /readyz and /metrics there; not by default.",
+        ),
+    ] = None,
     json: AsJson = False,
 ) -> int:
     """Work: bring what changed into step, until stopped.
@@ -51,7 +59,7 @@ def run(
     safe too.
     """
     screen = Screen(json)
-    settings = settings_of(project, {"worker.slots": slots})
+    settings = settings_of(project, {"worker.slots": slots, "worker.http": http})
     return asyncio.run(_run(screen, settings, until_idle=until_idle))
 
 
@@ -62,7 +70,7 @@ async def _run(screen: Screen, settings: "Settings", *, until_idle: bool) -> int
 
     clock, told = SystemClock(), Told(screen)
     stop = asyncio.Event()
-    with stopping(stop, screen.line) as signals:
+    with doors_of(settings) as doors, stopping(stop, screen.line) as signals:
         async with open_service(settings, clock=clock, chance=Chance(), tell=told) as house:
             history = History(house.project.database, house.project.org_id)
             screen.line(
@@ -70,7 +78,8 @@ async def _run(screen: Screen, settings: "Settings", *, until_idle: bool) -> int
                 f"{house.project.worker}, limits {settings.limits_plan}"
             )
             _warn_of_paused(screen, house.project.organization, settings.kinds)
-            await _work(screen, house, history, stop, until_idle=until_idle)
+            async with doors.open(house, stop, tell=screen.line):
+                await _work(screen, house, history, stop, until_idle=until_idle)
             async with answering(clock, house.project.database.place):
                 summary = await _summary(history, told)
     return _said(screen, summary, signals)

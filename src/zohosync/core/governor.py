@@ -141,6 +141,8 @@ the performance guide's own; `unlimited` is for the sandbox with its limits lift
 
 DAY_SPENT = "the day's limit is spent"
 
+REFUSED = "Zoho refuses our credentials"
+
 OUTAGE = "Zoho does not answer"
 
 SINGLE = "one call at a time until Zoho answers"
@@ -267,7 +269,7 @@ def effect_of(reply: Reply, limits: Limits) -> Effect:
                 close_s=_sane(seconds, limits.block_s), reason=f"blocked by Zoho ({code})"
             )
         case Unauthorized(code=code, message=message):
-            return Effect(pause=f"Zoho refuses our credentials ({code}): {message}")
+            return Effect(pause=f"{REFUSED} ({code}): {message}")
         case Unavailable() | Unreachable():
             return Effect(overload=True)
         case Closed():

@@ -84,7 +84,9 @@ class Kind:
     `line_id` and are the same when their `line_identity` is; `link_only` records are found in
     Zoho, never made. `match` are groups of fields by which a row and a record that were made apart
     are known to be one, strongest first, where the fields of `agree` do not say otherwise;
-    `resemble` are groups that only propose it; `told_by` is how people know one. `guide_batch` is a
+    `resemble` are groups that only propose it; `told_by` is how people know one. Of a `listed` kind
+    Zoho's own records may be named where no row has that key, by the first field of `identity`:
+    the organisation's list of them is kept. `guide_batch` is a
     backfill's batch under the guide's plan, and its pause in seconds. `worth` says where its money
     stands.
     """
@@ -123,6 +125,7 @@ class Kind:
     told_by: tuple[str, ...] = ()
     internal: bool = False
     link_only: bool = False
+    listed: bool = False
     new_priority: int = NORMAL
     guide_batch: tuple[int, float] | None = None
     worth: Worth | None = None

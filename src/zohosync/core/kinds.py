@@ -38,6 +38,7 @@ PRODUCTS = Kind(
     match=(("name",),),
     told_by=("name",),
     always=("name",),
+    listed=True,
     new_priority=BULK,
 )
 PLANS = Kind(
@@ -63,6 +64,7 @@ PLANS = Kind(
     locked=MappingProxyType({"*": frozenset({"plan_code", "product_id"})}),
     money=("recurring_price", "setup_fee"),
     worth=Worth(price="recurring_price", lends=True),
+    listed=True,
     new_priority=BULK,
 )
 CUSTOMERS = Kind(
@@ -274,6 +276,7 @@ TAXES = Kind(
     identity=("tax_name",),
     internal=True,
     link_only=True,
+    listed=True,
 )
 
 KINDS: Mapping[str, Kind] = MappingProxyType(

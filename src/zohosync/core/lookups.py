@@ -3,12 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
+from zohosync.core.catalog import sought_again_s
 from zohosync.core.kind import Kind
 from zohosync.core.kinds import KINDS
 from zohosync.core.lines import KEPT, kept_of, without_line_ids
 from zohosync.core.mapping import marked
-from zohosync.core.plan import RAISED
+from zohosync.core.plan import RAISED, UNLISTED
 from zohosync.core.records import (
     Candidate,
     Claim,
@@ -81,8 +83,10 @@ def _adopted(step: Find, candidate: Candidate, claim: Claim) -> Settlement:
     """The found record is ours: link it."""
     kind = KINDS[claim.ref.kind]
     hints = {name: candidate.fields[name] for name in kind.hints if candidate.fields.get(name)}
-    if step.purpose is Purpose.LINK and kind.raises:
+    if step.purpose is Purpose.LINK and not kind.internal:
         hints[RAISED] = True
+    if step.purpose is Purpose.LINK and kind.listed and not kind.internal:
+        return _adopted_own(kind, candidate, hints)
     resting = kind.internal
     return Settlement(
         Status.SYNCED if resting else Status.PENDING,
@@ -93,6 +97,20 @@ def _adopted(step: Find, candidate: Candidate, claim: Claim) -> Settlement:
         kind.states.of(candidate.fields.get("status")),
         hints,
         gone=False,
+    )
+
+
+def _adopted_own(kind: Kind, candidate: Candidate, hints: Mapping[str, Any]) -> Settlement:
+    """No row has its key, and Zoho has it: it is linked for its children's sake, and left alone."""
+    return Settlement(
+        Status.SKIPPED,
+        "linked",
+        zoho_id=candidate.zoho_id,
+        payload={name: value for name, value in candidate.fields.items() if name != "status"},
+        remote_state=kind.states.of(candidate.fields.get("status")),
+        hints=hints,
+        problem=Problem(ErrorClass.VALIDATION, "it is Zoho's own: no row here has its key"),
+        gone=True,
     )
 
 
@@ -278,6 +296,8 @@ def _linked(step: Find, reply: Found, claim: Claim, scene: Scene) -> Settlement:
     if matches:
         return _undecided(matches, "more than one record in Zoho fits", claim)
     looks = claim.looks + 1
+    if kind.listed:
+        return _unlisted(kind, reply, claim, scene)
     if kind.internal:
         name = claim.ref.key.removeprefix("sku:")
         problem = Problem(
@@ -298,6 +318,31 @@ def _linked(step: Find, reply: Found, claim: Claim, scene: Scene) -> Settlement:
         due_in_s,
         problem=problem,
         looks=looks,
+        attempts=claim.attempts,
+        intent=IntentAfter.CLOSE,
+    )
+
+
+def _unlisted(kind: Kind, reply: Found, claim: Claim, scene: Scene) -> Settlement:
+    """Neither here nor in Zoho: its children are refused, and it is looked for ever more rarely.
+
+    What was answered from a copy may have been made since: the next look is soon.
+    """
+    soon_s = scene.policy.misses_ttl_s if reply.spared else sought_again_s(claim.looks + 1)
+    nor = "" if kind.internal else f"no row of {kind.name} has that key, and "
+    near = f"; near it: {', '.join(reply.near)}" if reply.near else ""
+    problem = Problem(
+        ErrorClass.VALIDATION,
+        f"unknown {kind.singular} {claim.ref.key!r}: {nor}Zoho has none of that "
+        f"{kind.identity[0]}{near}",
+        UNLISTED,
+    )
+    return Settlement(
+        Status.WAITING,
+        "waiting",
+        soon_s,
+        problem=problem,
+        looks=claim.looks + 1,
         attempts=claim.attempts,
         intent=IntentAfter.CLOSE,
     )

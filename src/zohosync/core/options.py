@@ -183,6 +183,20 @@ def time_of_day(value: Any) -> str:
     return said
 
 
+def listening(value: Any) -> str | None:
+    """Where to listen as HOST:PORT; of a port alone it is this machine only. None when empty."""
+    said = text(value)
+    if said is None:
+        return None
+    host, _, port = said.rpartition(":")
+    host = host or "127.0.0.1"
+    if not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ValueError(f"is {value!r}: it must be a port such as 8480, or HOST:PORT")
+    if (":" in host) != (host[:1] == "[" and host[-1:] == "]") or re.search(r"[\s/@]", host):
+        raise ValueError(f"is {value!r}: the host is a name, an address, or an IPv6 one in []")
+    return f"{host}:{int(port)}"
+
+
 class Document:
     """A TOML file that can say where in it a key stands."""
 

@@ -69,8 +69,15 @@ def judge(step: Step, reply: Reply | None, claim: Claim, scene: Scene) -> Settle
             problem = Problem(ErrorClass.VALIDATION, reason)
             return Settlement(Status.SKIPPED, "skipped", problem=problem, gone=gone or present)
         case Fail(problem=problem):
-            return Settlement(Status.FAILED, "failed", problem=problem, gone=present)
-        case Wait(parent=parent, needs=needs, reason=reason):
+            return Settlement(
+                Status.FAILED,
+                "failed",
+                problem=problem,
+                gone=present,
+                waiting_on=step.parent,
+                seek_s=step.seek_s,
+            )
+        case Wait(parent=parent, needs=needs, reason=reason, seek_s=seek_s):
             problem = Problem(ErrorClass.VALIDATION, reason)
             return Settlement(
                 Status.WAITING,
@@ -79,6 +86,8 @@ def judge(step: Step, reply: Reply | None, claim: Claim, scene: Scene) -> Settle
                 waiting_on=parent,
                 waiting_needs=needs,
                 attempts=claim.attempts,
+                looks=0 if seek_s is None else 1,  # it has asked: the next look answers it
+                seek_s=seek_s,
             )
         case Inherit():
             return Settlement(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from zohosync.core.catalog import remembered_s
 from zohosync.core.kind import Kind
 from zohosync.core.kinds import ALL_FIELDS, KINDS
 from zohosync.core.lines import KEPT, KEPT_STATE, with_line_ids
@@ -57,6 +58,8 @@ class Policy:
     link_retry_daily: int = 7
     when_gone: Mapping[str, str] = field(default_factory=dict)
     """By kind, the state that a linked record is moved to whose row is gone (D15)."""
+    misses_ttl_s: float = 60.0
+    """How long it is remembered that Zoho has no record of that name."""
 
 
 def plan(
@@ -93,7 +96,7 @@ def plan(
     if desired.faults:
         return Fail(desired.faults[0])
     bare = _bare(desired, claim)
-    blocked = _blocked(kind, desired, claim, parents, bare.keys())
+    blocked = _blocked(desired, claim, parents, bare.keys(), policy)
     if blocked is not None:
         return blocked
     wanted = {**resolve(desired, parents), **bare}
@@ -154,9 +157,12 @@ def _bare(desired: Desired, claim: Claim) -> Payload:
 def _leave(kind: Kind, desired: Desired | None, claim: Claim, policy: Policy) -> Step:
     """What becomes of a record whose row is gone or not eligible: nothing in Zoho by default.
 
-    Where its kind is set so, it is ended there (D15); but what Zoho raised is Zoho's to end.
+    Where its kind is set so, it is ended there (D15); but what Zoho raised is Zoho's to end. What
+    a child names, and no row does, may be Zoho's own.
     """
     gone = desired is None
+    if gone and kind.listed and not claim.zoho_id and SOUGHT in claim.hints:
+        return Find(Purpose.LINK, {kind.identity[0]: claim.ref.key})
     reason = ("gone here" if claim.zoho_id else "no such row here") if gone else "not eligible"
     target = policy.when_gone.get(claim.ref.kind)
     here = claim.remote_state or kind.states.initial
@@ -170,27 +176,50 @@ def _leave(kind: Kind, desired: Desired | None, claim: Claim, policy: Policy) ->
 
 
 def _blocked(
-    kind: Kind,
     desired: Desired,
     claim: Claim,
     parents: Mapping[Ref, ParentView],
     bare: Collection[str],
-) -> Wait | None:
+    policy: Policy,
+) -> Wait | Fail | None:
     """The first parent that is not as the operation needs it; none is needed for what is `bare`.
 
     What is only to be found in Zoho needs no ids for its lists; what is linked already needs its
     parents' ids, and not their states any more; what is to end needs no parent.
     """
+    kind = KINDS[desired.ref.kind]
     if claim.zoho_id and desired.state in kind.states.ended:
         return None
     found_only = desired.raised_by == "zoho" or kind.link_only
     for slot in desired.slots:
         if (slot.path and slot.path[0] in bare) or (found_only and len(slot.path) > 1):
             continue
-        wait = _waits_on(slot, parents.get(slot.parent), linked=claim.zoho_id is not None)
+        view = parents.get(slot.parent)
+        if (view is None or view.zoho_id is None) and KINDS[slot.parent.kind].listed:
+            return _unknown(kind, slot, view, claim, policy)
+        wait = _waits_on(slot, view, linked=claim.zoho_id is not None)
         if wait is not None:
             return wait
     return None
+
+
+def _unknown(
+    kind: Kind, slot: Slot, parent: ParentView | None, claim: Claim, policy: Policy
+) -> Wait | Fail:
+    """A parent that may be Zoho's own: refused once it was looked for, with what is like it.
+
+    Whoever asked before that look has its answer; for the others it is remembered for a while,
+    and the parent is looked for again when that is over.
+    """
+    seek_s = remembered_s(parent.looks if parent else 0, policy.misses_ttl_s)
+    if parent is None or parent.unlisted is None:
+        return Wait(slot.parent, slot.needs, f"{slot.parent} is not in Zoho yet", seek_s)
+    answered = claim.looks > 0
+    if not answered and parent.looked_s >= seek_s:
+        return Wait(slot.parent, slot.needs, f"{slot.parent} is looked for in Zoho", seek_s)
+    column = next((one.column for one in kind.references if one.kind == slot.parent.kind), None)
+    problem = _invalid(parent.unlisted, column, REFUSED)
+    return Fail(problem, slot.parent, None if answered else seek_s)
 
 
 def _waits_on(slot: Slot, parent: ParentView | None, *, linked: bool) -> Wait | None:
@@ -301,6 +330,12 @@ def _emptied(kind: Kind, name: str, value: Any) -> Any:
         case _:
             return value
 
+
+UNLISTED, REFUSED = "unlisted", "unknown parent"
+"""Codes: of a record that is neither here nor in Zoho, and of one that names such a one."""
+
+SOUGHT = "sought"
+"""The hint that a child names the record: where no row does, it may be Zoho's own."""
 
 RAISED = "raised"
 """The hint that tells of a record that Zoho raised it: it was linked, not made."""

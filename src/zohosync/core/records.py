@@ -102,7 +102,11 @@ class Desired:
 
 @dataclass(frozen=True, slots=True)
 class ParentView:
-    """What is known of a parent when its child is planned; `missing` = Zoho lost it."""
+    """What is known of a parent when its child is planned; `missing` = Zoho lost it.
+
+    `unlisted` says why it is neither here nor in Zoho, as was found `looked_s` seconds ago, with
+    the last of `looks` looks.
+    """
 
     ref: Ref
     zoho_id: str | None = None
@@ -110,6 +114,9 @@ class ParentView:
     status: Status = Status.PENDING
     hints: Mapping[str, Any] = field(default_factory=dict)
     missing: bool = False
+    unlisted: str | None = None
+    looked_s: float = 0.0
+    looks: int = 0
 
 
 @dataclass(frozen=True, slots=True)

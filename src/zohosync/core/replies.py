@@ -25,12 +25,14 @@ class Accepted:
 class Found:
     """A look-up came to its end; `complete` is False where pages could not be read to the end.
 
-    `spared` counts the reads that it did without, since another look-up made them for both.
+    `spared` counts the reads that it did without, since another look-up made them for both;
+    `near` are names like the one looked for, where it was not there.
     """
 
     candidates: tuple[Candidate, ...]
     complete: bool = True
     spared: int = 0
+    near: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

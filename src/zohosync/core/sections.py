@@ -2,7 +2,15 @@
 
 from dataclasses import dataclass, field
 
-from zohosync.core.options import Option, Secret, names, number, secret_text, time_of_day
+from zohosync.core.options import (
+    Option,
+    Secret,
+    listening,
+    names,
+    number,
+    secret_text,
+    time_of_day,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,8 @@ class Work:
     time_limit_s: float
     max_retries: int
     retry_base_s: float
+    http: str | None = None
+    """Where /healthz, /readyz and /metrics are served, as HOST:PORT; None: nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +139,7 @@ _SPELL = number(1, 31_536_000, whole=False)
 _DAYS = number(8, 36_500, whole=True)
 _COUNT = number(0, 1_000_000, whole=True)
 OPTIONS = (
+    Option("worker.http", listening),
     Option("upkeep.metrics_every_s", _SPELL, 86_400.0),
     Option("upkeep.health_every_s", _SPELL, 3_600.0),
     Option("upkeep.alerts_every_s", _SPELL, 1_800.0),

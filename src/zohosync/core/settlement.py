@@ -27,7 +27,8 @@ class Settlement:
 
     `suspect` is the parent that Zoho may have lost: it is to be checked, and the record waits on
     it; `checked` says that such a check of this record has come to its end; `heir_of` is the
-    vanished record whose link this one takes.
+    vanished record whose link this one takes; `seek_s` says that the parent may be Zoho's own, and
+    is looked for that long after it was looked for last.
     """
 
     status: Status
@@ -47,6 +48,7 @@ class Settlement:
     suspect: Ref | None = None
     checked: bool = False
     heir_of: Ref | None = None
+    seek_s: float | None = None
 
 
 def unequal(kind: Kind, done: Settlement, wanted: Payload, here: Any, there: Any) -> Settlement:

@@ -69,6 +69,14 @@ CHANGES: tuple[Change, ...] = (
         for left in (_S.RETRYING, _S.FAILED, _S.WAITING, _S.UNCERTAIN)
     ),
     Change(_S.WAITING, _S.PENDING, "wake_children", "the parent is as it has to be"),
+    Change(None, _S.PENDING, "seek_parent", "a child names what may be Zoho's own"),
+    *(
+        Change(rested, _S.PENDING, "seek_parent", "a child asks anew whether Zoho has it")
+        for rested in (_S.WAITING, _S.SKIPPED)
+    ),
+    Change(_S.WAITING, _S.PENDING, "wake_refused", "its parent is neither here nor in Zoho"),
+    Change(_S.FAILED, _S.PENDING, "wake_refused", "the parent that was unknown is not so any more"),
+    Change(_S.WAITING, _S.PENDING, "wake_listed", "Zoho's list has it now"),
     *(
         Change(due, _S.SYNCING, "claim_records", "it is due, and a worker takes it")
         for due in (_S.PENDING, _S.RETRYING, _S.WAITING, _S.UNCERTAIN)
@@ -113,7 +121,9 @@ CHANGES: tuple[Change, ...] = (
         "uncertain closed throttled unauthorized",
     ),
     _settled(_S.UNCERTAIN, "more than one may be it: for a person", "undecided"),
+    _settled(_S.WAITING, "it is neither here nor in Zoho; looked for again later", "waiting"),
     _settled(_S.SKIPPED, "not eligible, or gone here", "skipped"),
+    _settled(_S.SKIPPED, "Zoho's own, which a child names and no row does", "linked"),
 )  # fmt: skip
 """Every change of status that there is; whatever is not here does not happen."""
 

@@ -93,19 +93,29 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing can be done before that parent is there (or in a state of `needs`)."""
+    """Nothing can be done before that parent is there (or in a state of `needs`).
+
+    `seek_s`: it may be Zoho's own, and is looked for there unless that was done so lately.
+    """
 
     parent: Ref
     needs: frozenset[str]
     reason: str
+    seek_s: float | None = None
     calls: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Nothing can be done before a person or a change of the row mends it."""
+    """Nothing can be done before a person or a change of the row mends it.
+
+    Or before `parent` is there, which is unknown; it is looked for again `seek_s` seconds after
+    the last time.
+    """
 
     problem: Problem
+    parent: Ref | None = None
+    seek_s: float | None = None
     calls: ClassVar[bool] = False
 
 

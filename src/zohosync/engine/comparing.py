@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from math import ceil
 from typing import Any
 
 from zohosync.clock import Clock
@@ -40,7 +41,7 @@ from zohosync.core.records import (
 )
 from zohosync.core.replies import Found, Unavailable, Unreachable
 from zohosync.engine.joined import here_in, joined, rows_of
-from zohosync.errors import LeaseLostError, MappingError, RemoteError
+from zohosync.errors import MappingError, RemoteError
 from zohosync.store.comparisons import BATCH, Comparisons, Reading
 from zohosync.store.source import Source
 from zohosync.zoho.answers import said
@@ -56,6 +57,9 @@ CLOSED_MAX_S = 90.0
 
 Tell = Callable[[str, str, int], None]
 """Told of a kind, what is done with it (`read`, `sorted`), and of how many."""
+
+Waits = Callable[[str], None]
+"""Told in words that Zoho is waited for, how long and why."""
 
 
 @dataclass(slots=True)
@@ -82,6 +86,7 @@ class Comparer:
         clock: Clock,
         live: bool,
         tell: Tell = lambda *_: None,
+        waits: Waits = lambda _: None,
     ) -> None:
         """`live`: the mapping's own zoho_id counts."""
         self._remote = remote
@@ -90,6 +95,7 @@ class Comparer:
         self._clock = clock
         self._live = live
         self._tell = tell
+        self._waits = waits
 
     async def compare(self, kind: str) -> Outcome:
         """Read the kind's list to its end, sort every row, keep the verdicts.
@@ -97,13 +103,12 @@ class Comparer:
         What may be one of the rows here is held: nothing is made for it. Raises RemoteError (it
         goes on where it was), MappingError (a key twice), LeaseLostError (somebody else reads it).
         """
-        reading = await self._store.begin(kind)
-        if reading is None:
-            raise LeaseLostError(
-                f"Somebody else compares {kind} now: wait for it, or try again in two minutes"
-            )
-        if WIRES[kind].verify.through is not None:
-            return await self._compare_covering(reading)
+        async with self._store.reading(kind) as reading:
+            if WIRES[kind].verify.through is not None:
+                return await self._compare_covering(reading)
+            return await self._compare_list(reading)
+
+    async def _compare_list(self, reading: Reading) -> Outcome:
         while True:
             await self._read(reading)
             verdicts, seen, lacking = await self._sorted(reading)
@@ -113,9 +118,9 @@ class Comparer:
         if reading.torn:
             await self._store.drop(reading)
             raise RemoteError(
-                f"The list of {kind} changed its order while it was read, twice: it is not known "
-                "to be whole",
-                next_step=f"compare {kind} again when fewer changes are made in Zoho",
+                f"The list of {reading.kind} changed its order while it was read, twice: it is not "
+                "known to be whole",
+                next_step=f"compare {reading.kind} again when fewer changes are made in Zoho",
             )
         return await self._keep(reading, verdicts, seen)
 
@@ -144,11 +149,11 @@ class Comparer:
             except GateClosedError as closed:
                 if closed.retry_in_s > CLOSED_MAX_S:
                     raise self._broken(reading, closed.reason) from None
-                await self._clock.sleep(closed.retry_in_s)
+                await self._wait(reading, closed.retry_in_s, closed.reason)
                 continue
             if isinstance(reply, Unavailable | Unreachable) and tries < TRIES:
                 tries += 1
-                await self._clock.sleep(PAUSE_S * 2.0**tries)
+                await self._wait(reading, PAUSE_S * 2.0**tries, said(reply))
                 continue
             if not isinstance(reply, Found):
                 raise self._broken(reading, said(reply) if reply else "there was no page")
@@ -156,6 +161,11 @@ class Comparer:
                 await self._store.drop(reading)
                 raise self._broken(reading, "Zoho does not say whether it is whole")
             return
+
+    async def _wait(self, reading: Reading, seconds: float, why: str) -> None:
+        page = f"page {reading.page + 1} of {reading.kind}"
+        self._waits(f"{why}; {page} is asked for again in {ceil(seconds)} s")
+        await self._clock.sleep(seconds)
 
     async def _take(self, reading: Reading, rows: list[Candidate]) -> None:
         ids = [row.zoho_id for row in rows]
@@ -245,9 +255,7 @@ class Comparer:
         counts.update(row["sort"] for row in rest)
         await self._save(reading, rest)
         await self._store.finish(reading, counts)
-        return Outcome(
-            kind.name, reading.comparison_id, dict(counts), reading.calls, 0, seen
-        )  # fmt: skip
+        return Outcome(kind.name, reading.comparison_id, dict(counts), reading.calls, 0, seen)
 
     async def _save(self, reading: Reading, told: list[dict[str, Any]]) -> None:
         await self._store.save(reading, told)

@@ -32,13 +32,13 @@ from zohosync.core.replies import Found, Reply
 from zohosync.core.settlement import Scene, Settlement
 from zohosync.core.states import foreseen
 from zohosync.core.steps import Create, Find, Purpose, Step, Transition, Update, planned_operation
+from zohosync.engine.catalog import Catalog
 from zohosync.engine.gate import Gate
 from zohosync.errors import DatabaseError, LeaseLostError
 from zohosync.events import AttemptEnded, Listener, Noted
 from zohosync.store.records import AttemptNote, NextDue, Records, Settled
 from zohosync.store.source import Source
 from zohosync.store.writeback import WriteBack
-from zohosync.zoho.client import Remote
 
 GATHER_S = 0.05
 """How long a free slot may wait for others while more than half of them are in use."""
@@ -73,7 +73,7 @@ class Worker:
         *,
         records: Records,
         source: Source,
-        remote: Remote,
+        remote: Catalog,
         gate: Gate,
         clock: Clock,
         chance: Chance,

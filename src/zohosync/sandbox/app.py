@@ -95,10 +95,16 @@ class Faults:
         return struck
 
 
-def page(listing: Listing, query: Mapping[str, str], moment: float, fault: Fault | None) -> Row:
+def page(
+    listing: Listing,
+    query: Mapping[str, str],
+    moment: float,
+    fault: Fault | None,
+    most: int = 200,
+) -> Row:
     """One page of a list with its page_context; rows not listed yet are left out."""
     per_page, given = query.get("per_page", ""), query.get("page", "")
-    size = min(200, int(per_page)) if per_page.isdigit() and int(per_page) > 0 else 200
+    size = min(most, int(per_page)) if per_page.isdigit() and int(per_page) > 0 else most
     number = int(given) if given.isdigit() and int(given) > 0 else 1
     rows: Iterable[Row] = listing.rows
     if fault and fault.what == "reordered":
@@ -311,7 +317,8 @@ class Wire:
         reply = operation.rule(call)
         entry.code = 0
         if isinstance(reply, Listing):
-            payload = page(reply, call.query, self.clock.monotonic(), fault)
+            most = self.limiter.limits.per_page
+            payload = page(reply, call.query, self.clock.monotonic(), fault, most)
             status, told = 200, {"code": 0, "message": "success", **payload}
         else:
             entry.zoho_id, status = reply.zoho_id, reply.status

@@ -158,6 +158,7 @@ class SandboxLimits:
 
     100 a minute, 10 in flight and 10 mints per 10 minutes are Zoho's published numbers; per_day
     is that of the premium plan; block_s was measured on a sister product (Retry-After: 1800).
+    A page holds 200 rows at most.
     """
 
     per_minute: int | None = 100
@@ -166,6 +167,7 @@ class SandboxLimits:
     mints_per_10_min: int | None = 10
     block_s: float = 1800
     quota_headers: bool = False
+    per_page: int = 200
 
     @classmethod
     def lifted(cls) -> "SandboxLimits":

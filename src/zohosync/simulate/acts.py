@@ -5,7 +5,7 @@ from decimal import Decimal
 from functools import partial
 
 from zohosync.simulate import clerks
-from zohosync.simulate.picture import Pen, Person, Plan, Service
+from zohosync.simulate.picture import Bill, Pen, Person, Plan, Service
 from zohosync.simulate.trade import (
     CITIES,
     anew,
@@ -247,6 +247,37 @@ def cancel(pen: Pen) -> None:
     """A service ends."""
     if service := _service(pen):
         pen.change(service, status="cancelled")
+
+
+def found_people(pen: Pen, count: int) -> None:
+    """So many new people at once, as an import brings them."""
+    pen.put(*[new_person(pen) for _ in range(count)])
+
+
+def end_many(pen: Pen, what: int) -> None:
+    """By one UPDATE, many people are closed, services cancelled or bills voided, up to thirty."""
+    picture = pen.picture
+    match what:
+        case 0:
+            people = [each for each in picture.people.values() if picture.living(each.id)]
+            rows: list[Person | Service | Bill] = [*people[: len(people) // 2]]
+        case 1:
+            rows = [
+                each
+                for each in picture.services.values()
+                if each.status == "active" and picture.living(each.person_id)
+                and not (each.wrong or each.excused or each.recurring)
+            ]  # fmt: skip
+        case _:
+            rows = [
+                each
+                for each in picture.bills.values()
+                if each.status == "sent" and each.type != "recurring" and not each.used
+                and not (each.wrong or each.excused) and picture.living(each.person_id)
+            ]  # fmt: skip
+    if rows:
+        column, value = (("closed", True), ("status", "cancelled"), ("status", "voided"))[what]
+        pen.change_all(rows[:30], column, value)
 
 
 # --------------------------------------------------------------------------------------- plans

@@ -9,6 +9,7 @@ from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from zohosync.clock import SystemClock
+from zohosync.core.brake import Brake
 from zohosync.core.governor import Limits
 from zohosync.core.options import Secret
 from zohosync.core.sections import Organization, Work, Zoho
@@ -24,7 +25,9 @@ from zohosync.testing.virtual import CURRENT_TIME
 
 TEMPLATE = "zohosync_simulation"
 ROLE = "zohosync_worker"
-"""What the workers log in as: no superuser, since row-level security does not hold for those."""
+"""What the workers log in as: no superuser, since row-level security does not hold for those.
+
+Our own tables are theirs, as they are the service role's: a sweep reads them with it off."""
 
 # What makes the same seed end in the same rows: no upkeep in the background, one plan each.
 _SERVER = """
@@ -40,13 +43,12 @@ do $$ begin
   end if;
 end $$;
 grant all on schema zohosync, public to {ROLE};
-grant all on all tables in schema zohosync to {ROLE};
 grant all on all sequences in schema zohosync to {ROLE};
 grant select on all tables in schema public to {ROLE};
 do $$ declare t record; begin
   for t in select relname from pg_class where relnamespace = 'zohosync'::regnamespace
               and relkind = 'r'
-  loop execute format('create policy simulated on zohosync.%I to {ROLE} using (true)', t.relname);
+  loop execute format('alter table zohosync.%I owner to {ROLE}', t.relname);
   end loop;
 end $$;
 """  # noqa: S608
@@ -135,18 +137,21 @@ def settings_for(
     limits: Limits,
     work: Work = WORK,
     night: str | None = None,
+    brake: Brake | None = None,
+    when_gone: Mapping[str, str] | None = None,
     **credentials: Any,
 ) -> Settings:
     """A project in that folder, with those mappings, for that pretend Zoho.
 
     At `night` (a time of its day) it sweeps, and compares with Zoho; without, it does neither soon.
+    `when_gone` is by kind (D15).
     """
     folder.mkdir(parents=True, exist_ok=True)
     kinds = {}
     for kind, text in mapping.items():
         file = folder / f"{kind}.sql"
         file.write_text(text, encoding="utf-8")
-        kinds[kind] = KindSettings(file)
+        kinds[kind] = KindSettings(file, when_gone=(when_gone or {}).get(kind))
     return Settings(
         project=folder,
         organization=Organization(sandbox.organization_id, "us", "sandbox", time_zone, "ZAR", None),
@@ -165,6 +170,7 @@ def settings_for(
         kinds=kinds,
         watches=(),
         origins=(),
+        brake=brake or Brake(),
         sweep_at=night or "02:30",
         sweep_compare="nightly" if night else "never",
     )

@@ -90,9 +90,18 @@ class Company:
         self._picture = Picture()
         self._weight = sum(weight for weight, _, _ in ACTS)
 
+    @property
+    def picture(self) -> Picture:
+        """All rows as the company wrote them."""
+        return self._picture
+
     def founding(self, now: datetime) -> Act:
         """The first rows: products, plans, a dozen people with services, bills and receipts."""
         return self._written("founding", found, now)
+
+    def apart(self, name: str, write: Callable[[Pen], None], now: datetime, chance: Chance) -> Act:
+        """Something that is not drawn from the table; by a chance of its own."""
+        return self._written(name, write, now, chance)
 
     def act(self, now: datetime) -> Act:
         """The next thing that happens."""
@@ -156,7 +165,9 @@ class Company:
                 return name, write
         raise AssertionError("the weights do not add up")
 
-    def _written(self, name: str, write: Callable[[Pen], None], now: datetime) -> Act:
-        pen = Pen(self._picture, self._chance, now, self._zone)
+    def _written(
+        self, name: str, write: Callable[[Pen], None], now: datetime, chance: Chance | None = None
+    ) -> Act:
+        pen = Pen(self._picture, chance or self._chance, now, self._zone)
         write(pen)
         return Act(name, tuple(pen.statements))

@@ -71,6 +71,7 @@ class Scene:
     logins: int = 1
     keys_named: int | None = None
     database_skew_s: float = 0.0
+    also: Sequence["Promise"] = ()
 
 
 @dataclass(slots=True)
@@ -92,9 +93,14 @@ class Facts:
     tokens: list[Row]
     workers: list[Row]
     days: list[Row]
+    audit: list[Row]
     marks: int
     matched: dict[int, Row]
     journaled: frozenset[int]
+
+
+Promise = tuple[str, Callable[[Facts, Books], Iterable[str]]]
+"""An oracle's name, and what it has to say of a run."""
 
 
 _READ = {
@@ -115,6 +121,9 @@ _READ = {
     "days": """
         select day, foreign_calls from zohosync.usage_days
          where org_id = %(org_id)s order by day""",
+    "audit": """
+        select act, target, why, at from zohosync.audit
+         where org_id = %(org_id)s and act in ('brake', 'resume') order by audit_id""",
     "marks": "select count(*)::int as marks, zohosync.current_time() as now from zohosync.marks",
 }
 
@@ -144,6 +153,7 @@ async def gather(scene: Scene) -> Facts:
         tokens=list(read["tokens"]),
         workers=list(read["workers"]),
         days=list(read["days"]),
+        audit=list(read["audit"]),
         marks=read["marks"][0]["marks"],
         matched=_match(requests, read["calls"], skew, alike=True),
         journaled=frozenset(_match(requests, read["calls"], skew, alike=False)),
@@ -228,3 +238,13 @@ def share_of_bulk(limits: Limits, waited: timedelta) -> int:
     """How many calls of backfills may leave while a live record waits so long."""
     share = max(1, int(limits.shares.least[BULK] * limits.per_minute)) if limits.per_minute else 0
     return share * (1 + math.ceil(waited.total_seconds() / 60)) if waited > timedelta(0) else 0
+
+
+def densest(moments: Sequence[float], seconds: float) -> int:
+    """The most of these ascending moments within any rolling span."""
+    largest, first = 0, 0
+    for last, moment in enumerate(moments):
+        while moments[first] <= moment - seconds:
+            first += 1
+        largest = max(largest, last - first + 1)
+    return largest

@@ -16,7 +16,15 @@ from zohosync.errors import DatabaseError
 from zohosync.sandbox import Request
 from zohosync.simulate import evidence
 from zohosync.simulate.agreement import doubles, in_step, money, strangers
-from zohosync.simulate.evidence import Facts, Scene, Violation, books_of, gather, share_of_bulk
+from zohosync.simulate.evidence import (
+    Facts,
+    Scene,
+    Violation,
+    books_of,
+    densest,
+    gather,
+    share_of_bulk,
+)
 
 __all__ = ["Scene", "Violation", "judge"]
 
@@ -55,6 +63,8 @@ async def judge(scene: Scene) -> list[Violation]:
             ("money", money),
         ):
             violations += [Violation(oracle, what) for what in agreed(books)]
+        for oracle, judged in scene.also:
+            violations += [Violation(oracle, what) for what in judged(facts, books)]
     for oracle, kept in _PROMISES:
         violations += [Violation(oracle, what) for what in kept(facts)]
     return violations
@@ -62,16 +72,6 @@ async def judge(scene: Scene) -> list[Violation]:
 
 def _api(requests: Iterable[Request]) -> list[Request]:
     return [request for request in requests if not request.path.startswith("/oauth")]
-
-
-def _densest(moments: Sequence[float], seconds: float) -> int:
-    """The most of these ascending moments within any rolling span."""
-    largest, first = 0, 0
-    for last, moment in enumerate(moments):
-        while moments[first] <= moment - seconds:
-            first += 1
-        largest = max(largest, last - first + 1)
-    return largest
 
 
 LOWERED_S = 35.0
@@ -89,12 +89,12 @@ def _limits(facts: Facts) -> Iterator[str]:
         ("calls within a second", limits.per_second, arrived, 1.0),
         ("token requests within 10 minutes", limits.mints, mints, 600.0),
     ):
-        most = _densest(moments, seconds)
+        most = densest(moments, seconds)
         if limit is not None and most > limit:
             yield f"{most} {what}, and {limit} are allowed"
     for since, until, lower in facts.scene.lowered:
         within = [each for each in arrived if since + LOWERED_S <= each <= until]
-        most = _densest(within, 60.0)
+        most = densest(within, 60.0)
         if lower.per_minute is not None and most > lower.per_minute:
             yield f"{most} calls within a minute, and an operator allowed {lower.per_minute}"
     zone = ZoneInfo(facts.organization["time_zone"])
@@ -217,7 +217,7 @@ def _states(facts: Facts) -> Iterator[str]:
         if wrong:
             yield f"{' '.join(name)} is {row['status']}: {wrong}"
         log = last.get(name)
-        if log is not None and row["status"] in _JUDGED:
+        if log is not None and row["status"] in _JUDGED and row["settled_at"] <= log["created_at"]:
             told = Status.SYNCED if log["status"] == "success" else log["status"]
             if told != row["status"]:
                 yield f"{' '.join(name)} is {row['status']}, and its last attempt said {told}"
@@ -228,7 +228,7 @@ def _states(facts: Facts) -> Iterator[str]:
 
 
 _JUDGED = frozenset({Status.SYNCED, Status.FAILED, Status.SKIPPED, Status.WAITING})
-"""Statuses that only an attempt gives."""
+"""Statuses that only an attempt gives, or a link since (which is settled, too)."""
 
 
 def _resting(

@@ -300,6 +300,15 @@ class Pen:
             )
         self._note(row)
 
+    def change_all(self, rows: Sequence[Row], column: str, value: Any) -> None:
+        """One UPDATE of one column of many rows of one table."""
+        for row in rows:
+            setattr(row, column, value)
+            self._note(row)
+        ids = [row.id for row in rows]
+        text = f"update public.{rows[0].table} set {column} = %(value)s where id = any(%(ids)s)"  # noqa: S608
+        self.say(text, value=value, ids=ids)
+
     def drop(self, row: Row) -> None:
         """Delete a row; a person's stays in the picture, for it may come back."""
         self.say(f"delete from public.{row.table} where id = %(id)s", id=row.id)  # noqa: S608

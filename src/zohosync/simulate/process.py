@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any, Protocol
 
 from zohosync.bootstrap import House, open_service
-from zohosync.clock import Chance
+from zohosync.clock import Chance, Clock
 from zohosync.errors import ZohosyncError
 from zohosync.events import Event
 from zohosync.settings import Settings
@@ -20,6 +20,9 @@ from zohosync.store.database import Database, query_text
 from zohosync.store.tapped import Overseer, dial
 from zohosync.testing.virtual import VirtualClock
 from zohosync.zoho.door import in_process
+
+Errand = Callable[[House, Clock], Awaitable[None]]
+"""What a command does with a project whose gate lets calls leave."""
 
 
 class Trouble(Protocol):
@@ -104,8 +107,20 @@ class Ground:
 class Process:
     """One worker process; `live` is its whole life."""
 
-    def __init__(self, ground: Ground, name: str, settings: Settings, chance: Chance) -> None:
-        """Settings are read at its start, as by the command line."""
+    def __init__(
+        self,
+        ground: Ground,
+        name: str,
+        settings: Settings,
+        chance: Chance,
+        *,
+        errand: Errand | None = None,
+    ) -> None:
+        """Settings are read at its start, as by the command line; with an errand it is a command.
+
+        It is no worker then, and ends when that is done.
+        """
+        self._errand = errand
         self.ground = ground
         self.name = name
         self.settings = settings
@@ -159,7 +174,10 @@ class Process:
                 database=database,
             ) as house:
                 self.house = house
-                await house.service.run(self._stop)
+                if self._errand is None:
+                    await house.service.run(self._stop)
+                else:
+                    await _run(self._errand, house, HostClock(self))
         finally:
             with suppress(asyncio.CancelledError):
                 await database.close()
@@ -207,6 +225,21 @@ class Process:
         """Let its worker look for work, as a notification would."""
         if self.house is not None and not self.dead and not self.frozen:
             self.house.service.worker.wake()
+
+
+async def _run(errand: Errand, house: House, clock: Clock) -> None:
+    """Do an errand while the gate lets calls leave. Raises ZohosyncError."""
+    failed: ZohosyncError | None = None
+    async with asyncio.TaskGroup() as tasks:
+        gate = tasks.create_task(house.gate.run())
+        try:
+            await errand(house, clock)
+        except ZohosyncError as error:  # raised outside, where no group wraps it
+            failed = error
+        finally:
+            gate.cancel()
+    if failed is not None:
+        raise failed
 
 
 class HostClock:

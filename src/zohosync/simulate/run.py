@@ -10,9 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from zohosync.core.kinds import MAPPED
+from zohosync.simulate import promises
 from zohosync.simulate.arena import Arena
+from zohosync.simulate.evidence import Promise
 from zohosync.simulate.happenings import HAPPENINGS, set_right
+from zohosync.simulate.operators import books_before, go_live, look_at_brakes
 from zohosync.simulate.oracles import Scene, Violation, judge
+from zohosync.simulate.promises import Diary
 from zohosync.simulate.world import World
 from zohosync.store.source import Source
 from zohosync.testing.virtual import VirtualClock
@@ -60,8 +64,12 @@ async def live(world: World, hours: float, workers: int) -> None:
     """The hours with their trouble, and the quiet after them."""
     async with world.tasks as tasks:
         world.act(world.company.founding(world.clock.now()))
+        if "books_before" in world.given:
+            await books_before(world)
         for _ in range(workers):
             world.start()
+        if "books_before" in world.given:
+            tasks.create_task(go_live(world))
         business = tasks.create_task(_business(world, hours))
         for at_s, name in world.troubles.events(hours):
             await world.clock.sleep(at_s - world.clock.monotonic())
@@ -105,6 +113,7 @@ async def _quiet(world: World) -> None:
         (left,) = world.overseer.rows(_LEFT, {"horizon_s": LINK_HORIZON_S, "now": now})
         if not left["busy"]:
             return
+        await look_at_brakes(world)
         await world.clock.sleep(min(max(0.0, left["due_in_s"] or 0.0), 3_000.0))
     world.bugs.append(Violation("quiet", f"not quiet after {QUIET_DAYS} days: {left}"))
 
@@ -137,17 +146,28 @@ async def _judged(world: World) -> list[Violation]:
         )  # fmt: skip
         scene = Scene(
             database=database, source=source, sandbox=world.sandbox,
-            org_id=world.sandbox.organization_id, excuse=world.company.excuse,
+            org_id=world.sandbox.organization_id, excuse=world.excuse,
             touched=world.touched, limits=world.usual_limits,
             lowered=world.lowered,
             blocks_scripted=_blocks(world), interruptions=sorted(world.interruptions),
             attempts_ended=world.attempts, calls_left=world.calls_left, processes=world.started + 1,
             logins=world.names["logins"],
-            database_skew_s=world.ground.database_skew_s,
+            database_skew_s=world.ground.database_skew_s, also=_also(world.diary),
         )  # fmt: skip
         return [*world.bugs, *await judge(scene)]
     finally:
         await database.close()
+
+
+def _also(diary: Diary) -> tuple[Promise, ...]:
+    """The judges of what people did to the books, by what is known of them."""
+    return (
+        ("brake", lambda facts, _: promises.braked(diary, facts)),
+        ("brake", lambda facts, _: promises.told_once(facts.audit)),
+        ("absence", lambda facts, books: promises.absence(diary, facts, books)),
+        ("links", lambda facts, books: promises.linked_right(diary, facts, books)),
+        ("baseline", lambda facts, _: promises.baseline(diary, facts)),
+    )
 
 
 def simulate(

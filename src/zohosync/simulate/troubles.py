@@ -9,19 +9,20 @@ from zohosync.clock import Chance
 from zohosync.sandbox import Fault, Faults
 from zohosync.store.tapped import LOST
 
-STATEMENT, ANSWER, CALL, REMOTE, EVENT, STEP = (
-    "statement", "answer", "call", "remote", "event", "step",
+STATEMENT, ANSWER, CALL, REMOTE, EVENT, STEP, START = (
+    "statement", "answer", "call", "remote", "event", "step", "start",
 )  # fmt: skip
 """Where a fault strikes: a database statement, its answer, a call on its way, in the pretend Zoho,
-at moments of its own, or at any step of a process."""
+at moments of its own, at any step of a process, or at the start and for the whole run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sort:
     """One sort of fault: where it strikes, and how often.
 
-    `rate` is a probability per statement, call or step; for events it is how many there are in
-    four hours. `does` is the SQLSTATE of a statement, or the sandbox's fault.
+    `rate` is a probability per statement, call, step or run; for events it is how many there are in
+    four hours. `late`: drawn apart, so that the others of a seed come when they came before there
+    was this one. `does` is the SQLSTATE of a statement, or the sandbox's fault.
     """
 
     where: str
@@ -30,6 +31,7 @@ class Sort:
     does: Any = None
     alone: float = 6.0
     """How many times as often when it is the only one."""
+    late: bool = False
 
 
 def _remote(rate: float, what: str, operation: str = "*", **more: Any) -> Sort:
@@ -93,6 +95,13 @@ SORTS: Mapping[str, Sort] = {
     "mapping_changed": Sort(EVENT, 0.25, "people"),
     "mapping_empty": Sort(EVENT, 0.2, "people"),
     "row_security": Sort(EVENT, 0.3, "people"),
+    # a company's real books
+    "short_pages": Sort(START, 0.25, "zoho", late=True),
+    "books_before": Sort(START, 0.25, "people", late=True),
+    "gone_is_ended": Sort(START, 0.25, "people", late=True),
+    "compared": Sort(EVENT, 0.7, "people", late=True),
+    "imported": Sort(EVENT, 0.4, "people", late=True),
+    "mass_ending": Sort(EVENT, 0.4, "people", late=True),
 }
 
 FAMILIES = tuple(dict.fromkeys(sort.family for sort in SORTS.values()))
@@ -116,9 +125,10 @@ def rates_of(profile: str) -> dict[str, float]:
 class Troubles:
     """The faults of one run, drawn from one seed; `struck` counts them."""
 
-    def __init__(self, profile: str, chance: Chance) -> None:
-        """Raises ValueError for a profile that there is not."""
+    def __init__(self, profile: str, chance: Chance, later: Chance | None = None) -> None:
+        """`later` draws what is `late`. Raises ValueError for a profile that there is not."""
         self.rates = rates_of(profile)
+        self._later = later or chance
         self.struck: Counter[str] = Counter()
         self.active = True
         self.on_strike: Callable[[str], None] = lambda _name: None
@@ -136,10 +146,18 @@ class Troubles:
         for name, rate in self.rates.items():
             if SORTS[name].where != EVENT:
                 continue
+            chance = self._later if SORTS[name].late else self._chance
             expected = rate * hours / 4
-            count = int(expected) + (self._chance.random() < expected % 1)
-            found += [(self._chance.random() * hours * 3600, name) for _ in range(count)]
+            count = int(expected) + (chance.random() < expected % 1)
+            found += [(chance.random() * hours * 3600, name) for _ in range(count)]
         return sorted(found)
+
+    def from_the_start(self) -> frozenset[str]:
+        """What is so for the whole run; counted as having struck."""
+        names = [name for name in self.rates if SORTS[name].where == START]
+        drawn = frozenset(name for name in names if self._later.random() < self.rates[name])
+        self.struck.update(drawn)
+        return drawn
 
     def remote(self) -> Faults:
         """What the pretend Zoho does by itself."""

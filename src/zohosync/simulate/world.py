@@ -1,6 +1,8 @@
 """A simulated company with its workers, its Zoho and its database: what happenings touch."""
 
 import asyncio
+import re
+import socket
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -9,13 +11,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from zohosync.clock import Chance
+from zohosync.core.brake import Brake
 from zohosync.core.governor import PLANS, Limits
 from zohosync.events import AttemptEnded, Event, Noted
 from zohosync.sandbox import GrantCode, Sandbox, SandboxLimits
+from zohosync.settings import Settings
 from zohosync.simulate.arena import Arena, night_of, settings_for
 from zohosync.simulate.company import MAPPING, Act, Company
 from zohosync.simulate.oracles import Violation
-from zohosync.simulate.process import Ground, Process
+from zohosync.simulate.process import Errand, Ground, Process
+from zohosync.simulate.promises import Diary
 from zohosync.simulate.troubles import Troubles
 from zohosync.store.connection import read_address
 from zohosync.store.database import Database
@@ -24,7 +29,13 @@ from zohosync.testing.virtual import VirtualClock
 
 T = TypeVar("T")
 
+WHEN_GONE = {"customers": "inactivate", "subscriptions": "cancel", "invoices": "void"}
+"""What is done in Zoho with what is gone here, where the run has that set for the kind."""
+
 ZONES = ("Africa/Johannesburg", "Africa/Johannesburg", "America/New_York", "Pacific/Auckland")
+
+_OURS = re.compile(rf"\b{re.escape(socket.gethostname())}(-\d+)?\b")
+"""How this machine, and a process on it, is called."""
 
 
 class World:
@@ -37,13 +48,19 @@ class World:
         self.zone = ZONES[seed % len(ZONES)]
         self.night = night_of(clock.now(), self.zone)
         self.company = Company(_chance(seed, 2), self.zone)
-        self.troubles = Troubles(profile, _chance(seed, 3))
+        self.troubles = Troubles(profile, _chance(seed, 3), _chance(seed, 6))
+        self.given = self.troubles.from_the_start()
+        self.apart = _chance(seed, 7)
+        self.diary = Diary(self._brake(), self._when_gone())
         self.names = Counter[str]()
         self.limits = self.usual_limits = PLANS["standard"]
         self.lowered: list[tuple[float, float, Limits]] = []
         self.sandbox = Sandbox(
             clock=clock, chance=_chance(seed, 4), time_zone=self.zone,
-            limits=SandboxLimits(in_flight=5, per_day=1_000, quota_headers=seed % 2 == 0),
+            limits=SandboxLimits(
+                in_flight=5, per_day=1_000, quota_headers=seed % 2 == 0,
+                per_page=20 if "short_pages" in self.given else 200,
+            ),
             faults=self.troubles.remote(),
             grants=[GrantCode(f"again-{n}", life_s=1e9) for n in range(20)],
         )  # fmt: skip
@@ -80,6 +97,20 @@ class World:
         """One of them."""
         return several[self.chance.integer(0, len(several) - 1)]
 
+    def _brake(self) -> Brake:
+        """How many endings and updates this company lets happen unseen: few, so that it shows."""
+        return Brake(endings=self.apart.integer(5, 8), updates=self.apart.integer(8, 30))
+
+    def _when_gone(self) -> dict[str, str]:
+        if "gone_is_ended" not in self.given:
+            return {}
+        kinds = [kind for kind in WHEN_GONE if self.apart.random() < 0.6]
+        return {kind: WHEN_GONE[kind] for kind in kinds or WHEN_GONE}
+
+    def excuse(self, kind: str, key: str) -> str | None:
+        """Why this row need not equal Zoho in the end, or None: it must."""
+        return self.company.excuse(kind, key) or self.diary.excuse(kind, key)
+
     def installation(self) -> str:
         """The installation's name in the database."""
         (row,) = self.overseer.rows("select installation from zohosync.installation")
@@ -91,14 +122,15 @@ class World:
         self.interruptions.append(self.clock.now())
 
     def note(self, text: str) -> None:
-        """A line of the trace; where the server's files stand is none of it."""
-        text = text.replace(self.place, "the database")
+        """A line of the trace; nothing in it is of this machine: files, host, process."""
+        text = _OURS.sub("host", text.replace(self.place, "the database"))
         self.lines.append(f"{self.clock.monotonic():12.4f} {text}")
 
     def act(self, act: Act) -> None:
         """The company's application changes its tables, in one transaction."""
         self.note(f"act {act.name}")
         self.overseer.transact(act.statements)
+        self.diary.note(self.clock.monotonic(), self.company.picture)
         if self.chance.random() < 0.9:  # a wake-up may be lost
             self.wake()
 
@@ -109,19 +141,43 @@ class World:
 
     def start(self) -> Process:
         """Start a worker with the settings of now; it is replaced when it dies."""
-        self.started += 1
-        folder = Path(self._temporary.name, str(self.started))
-        settings = settings_for(
-            folder, self.mapping, self.sandbox, time_zone=self.zone, limits=self.limits,
-            night=self.night, refresh_token=self.refresh_token,
-        )  # fmt: skip
-        process = Process(
-            self.ground, f"w{self.started}", settings, _chance(self._seed, 100 + self.started)
-        )
+        process = self._process(None)
         process.skew_s = float(self.chance.integer(-40, 40))
         self.current.append(process)
         self.tasks.create_task(self._watch(process))
         return process
+
+    async def command(self, errand: Errand) -> bool:
+        """An operator gives a command beside the workers; whether it came to its end.
+
+        It may die like a worker; what is wrong with how it ended is a bug.
+        """
+        process = self._process(errand)
+        how = await process.live()
+        self.note(f"{process.name}, a command, {how}")
+        if how.startswith("crashed"):
+            self.bugs.append(Violation("bugs", f"{process.name} {how}"))
+        return how == "stopped"
+
+    def _process(self, errand: Errand | None) -> Process:
+        if errand is None:
+            self.started += 1
+            name, number = f"w{self.started}", self.started
+        else:
+            self.names["commands"] += 1
+            name, number = f"o{self.names['commands']}", 500 + self.names["commands"]
+        settings = self.settings(Path(self._temporary.name, name))
+        return Process(
+            self.ground, name, settings, _chance(self._seed, 100 + number), errand=errand
+        )
+
+    def settings(self, folder: Path) -> Settings:
+        """The settings of now, in a folder of their own."""
+        return settings_for(
+            folder, self.mapping, self.sandbox, time_zone=self.zone, limits=self.limits,
+            night=self.night, refresh_token=self.refresh_token, brake=self.diary.brake,
+            when_gone=self.diary.when_gone,
+        )  # fmt: skip
 
     async def _watch(self, process: Process) -> None:
         self.note(f"{process.name} starts")

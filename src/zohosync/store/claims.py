@@ -50,4 +50,7 @@ def parent_of(row: Mapping[str, Any]) -> ParentView:
         status=Status(row["status"]),
         hints=row["hints"] or {},
         missing=row["missing"],
+        unlisted=row["unlisted"],
+        looked_s=row["looked_s"],
+        looks=row["looks"],
     )

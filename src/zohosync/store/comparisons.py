@@ -1,14 +1,16 @@
 """What comparisons read, found and linked: the lists as seen, the verdicts, the links."""
 
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from zohosync.core.compare import Sort
+from zohosync.core.linkfile import State
 from zohosync.core.pairs import Known
 from zohosync.core.records import Candidate, Payload, Ref
-from zohosync.errors import LeaseLostError
+from zohosync.errors import DatabaseError, LeaseLostError
 from zohosync.store.connection import exact_json
 from zohosync.store.database import Database, Row
 
@@ -53,6 +55,26 @@ class Comparisons:
             row["calls"],
         )  # fmt: skip
 
+    @asynccontextmanager
+    async def reading(self, kind: str) -> AsyncIterator[Reading]:
+        """A list that is ours to read meanwhile; broken off, the next one goes on where it was.
+
+        Raises LeaseLostError when somebody else reads it.
+        """
+        reading = await self.begin(kind)
+        if reading is None:
+            raise LeaseLostError(
+                f"Somebody else compares {kind} now: wait for it, or try again in two minutes"
+            )
+        try:
+            yield reading
+        except BaseException:  # a Ctrl-C, too: who starts again at once is not told to wait
+            with suppress(DatabaseError):
+                await self._database.execute(
+                    "release_comparison", comparison_id=reading.comparison_id, who=self._who
+                )
+            raise
+
     async def page_ids(self, reading: Reading) -> list[str]:
         """The Zoho ids of the page that the reading stands at, in their order."""
         rows = await self._database.fetch("read_page_ids", **self._page(reading, reading.page))
@@ -87,13 +109,16 @@ class Comparisons:
         reading.page, reading.torn, reading.calls = page, reading.torn or torn, reading.calls + 1
 
     async def again(self, reading: Reading) -> None:
-        """Read the list once more from the start."""
+        """Read the list once more from the start. Raises LeaseLostError."""
+        await self.hold_on(reading)
         await self._database.execute("next_pass", comparison_id=reading.comparison_id)
         reading.at, reading.page, reading.torn = reading.at + 1, 0, False
 
     async def drop(self, reading: Reading) -> None:
-        """Forget a reading that came to nothing: the next one starts anew."""
-        await self._database.execute("drop_comparison", comparison_id=reading.comparison_id)
+        """Forget a reading of ours that came to nothing: the next one starts anew."""
+        await self._database.execute(
+            "drop_comparison", comparison_id=reading.comparison_id, who=self._who
+        )
 
     async def seen(self, kind: str, comparison_id: int) -> AsyncGenerator[list[Candidate], None]:
         """All that a reading saw, in batches."""
@@ -155,7 +180,8 @@ class Comparisons:
         return {row["key"]: row["zoho_id"] for row in rows}
 
     async def clear(self, reading: Reading) -> None:
-        """Forget the verdicts of an earlier try of this reading."""
+        """Forget the verdicts of an earlier try of this reading. Raises LeaseLostError."""
+        await self.hold_on(reading)
         await self._database.execute("clear_compared", comparison_id=reading.comparison_id)
 
     async def save(self, reading: Reading, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -232,6 +258,13 @@ class Comparisons:
             if len(rows) < most:
                 return
 
+    async def sure(self, comparison_id: int) -> dict[str, str]:
+        """What a comparison is sure of and nobody has linked yet: key → Zoho id."""
+        found: dict[str, str] = {}
+        async for rows in self.verdicts(comparison_id):
+            found |= {r["key"]: r["zoho_id"] for r in rows if r["sure"] and not r["linked"]}
+        return found
+
     async def tally(self, comparison_id: int) -> list[Row]:
         """How many rows are of each `sort`, by `linked` and `sure`."""
         return await self._database.fetch("count_compared", comparison_id=comparison_id)
@@ -245,6 +278,16 @@ class Comparisons:
             comparison_id=comparison_id,
         )  # fmt: skip
         return {row["key"]: row for row in rows}
+
+    async def state(
+        self, kind: str, comparison_id: int, keys: Sequence[str], zoho_ids: Sequence[str]
+    ) -> State:
+        """What a comparison knows of these rows and ids, for a person's word to be held against."""
+        rows = await self.verdicts_of(kind, comparison_id, keys)
+        owned = {zoho_id: key for key, zoho_id in (await self.linked(kind)).items()}
+        links = {key: zoho_id for zoho_id, key in owned.items()}
+        seen = await self.seen_of(kind, comparison_id, zoho_ids)
+        return State({key: links.get(key) for key in rows}, frozenset(seen), owned)
 
     async def free(self, kind: str, rows: Mapping[str, Sequence[str] | None]) -> list[str]:
         """Nothing in Zoho that was named is these rows (key → what was named), a person says.

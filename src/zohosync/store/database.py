@@ -5,6 +5,7 @@ Nothing depends on session state: a transaction pooler (PgBouncer, Supavisor) ma
 
 import asyncio
 import functools
+import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
@@ -42,7 +43,8 @@ BEGIN = "begin isolation level read committed"
 
 @functools.cache
 def _query(name: str) -> bytes:
-    return files("zohosync.store").joinpath("queries", f"{name}.sql").read_bytes()
+    text = files("zohosync.store").joinpath("queries", f"{name}.sql").read_bytes()
+    return re.sub(rb"\A(--.*\n)+", b"", text)  # psycopg reads texts over 4 kB anew at each use
 
 
 def query_text(name: str) -> str:
@@ -60,9 +62,7 @@ class Transaction:
 
     def __init__(self, link: Connection, address: Address, first: Sequence[bytes]) -> None:
         """Built by Database.transaction only; `first` goes ahead of the first statement."""
-        self._link = link
-        self._address = address
-        self._first = first
+        self._link, self._address, self._first = link, address, first
         self.committing = self.failed = False
 
     async def fetch(self, query: str, /, **params: Any) -> list[Row]:
@@ -88,11 +88,12 @@ class Transaction:
     async def describe_sql(self, text: str, params: Params | None = None) -> list[tuple[str, str]]:
         """Column names and types (as SQL spells them) of a statement that ends in `limit 0`."""
         cursor = await self._run(text.encode(), params, "a statement")
-        codes = {"codes": [column.type_code for column in cursor.description or []]}
+        found = [(column.name, column.type_code) for column in cursor.description or []]
         text = "select oid::int8 as code, format_type(oid, -1) as name from pg_type"
+        codes = {"codes": [code for _, code in found]}
         rows = await self.fetch_sql(f"{text} where oid = any(%(codes)s)", codes)
         names = {row["code"]: row["name"] for row in rows}
-        return [(column.name, names[column.type_code]) for column in cursor.description or []]
+        return [(name, names[code]) for name, code in found]
 
     async def stream_sql(self, text: str, *, rows: int = 1000) -> AsyncGenerator[list[Row], None]:
         """The rows of a statement in batches of `rows`, each of which may be worked on for 60 s."""
@@ -317,9 +318,8 @@ class _Scope:
         self, links: _Links, begin: list[str] | None = None, *, alone: bool = False
     ) -> None:
         """`alone`: one statement only, which a direct connection runs without BEGIN and COMMIT."""
-        self._links = links
+        self._links, self._alone = links, alone
         self._begin = begin or [f"{BEGIN} read write"]
-        self._alone = alone
 
     async def __aenter__(self) -> Transaction:
         """Begin, in one round trip with the first statement and all that has to hold inside."""

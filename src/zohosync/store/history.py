@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from zohosync.core.causes import ALIVE_S
+from zohosync.core.reasons import Story
 from zohosync.core.records import Claim, Ref
 from zohosync.store.claims import claim_of
 from zohosync.store.database import Database, Row
-
-ALIVE_S = 30.0
-"""A worker that was not seen for this long is taken for dead (it beats every 10 s)."""
 
 MOVING = ("marked", "pending", "syncing", "retrying", "uncertain")
 
@@ -21,6 +20,12 @@ class Progress:
     failed: int
     waiting: int
     by_kind: Mapping[str, Mapping[str, int]]
+
+
+async def active_organization(database: Database) -> str | None:
+    """The organisation that marks go to; None where none is registered yet."""
+    row = await database.fetch_one("read_active")
+    return None if row is None else str(row["org_id"])
 
 
 class History:
@@ -36,11 +41,11 @@ class History:
         return await self._database.fetch_one("read_organization", org_id=self._org_id)
 
     async def counts(self) -> list[Row]:
-        """Per kind and status: `records`, `linked`, `oldest_due`. Counts them all."""
+        """Per kind and status: `records`, `linked`, `timed` (with a due time); exact, no scan."""
         return await self._database.fetch("count_records", org_id=self._org_id)
 
     async def progress(self) -> Progress:
-        """What is still on its way; cheap where most is in step."""
+        """What is still on its way; exact, and no scan."""
         rows = await self._database.fetch("read_progress", org_id=self._org_id)
         by_kind: dict[str, dict[str, int]] = {}
         for row in rows:
@@ -77,6 +82,18 @@ class History:
         """The record, the parent that it waits for, that one's parent …: the last is the cause."""
         return await self._database.fetch(
             "read_chain", org_id=self._org_id, kind=ref.kind, key=ref.key
+        )
+
+    async def story(self, ref: Ref) -> Story | None:
+        """All that tells why a record stands where it does; None when it is not known."""
+        record = await self.record(ref)
+        if record is None:
+            return None
+        return Story(
+            record,
+            await self.chain(ref),
+            await self.logs(ref.kind, ref.key, limit=5),
+            await self.calls(ref.kind, ref.key, limit=5),
         )
 
     async def logs(self, kind: str | None, key: str | None, *, limit: int) -> list[Row]:

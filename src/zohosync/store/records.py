@@ -205,7 +205,7 @@ class Records:
         lost = LeaseLostError(f"the lease on {claim.ref} was lost before it was settled")
         if settlement.waiting_on is None and settlement.heir_of is None:
             values = self._values(claim, settlement, note)
-            ends = await self._database.batch(("settle_record", values), ("wake_children", who))
+            ends = await self._database.batch(("settle_record", values), *_wakes(who))
         else:
             async with self._database.transaction() as transaction:
                 if settlement.heir_of is not None:
@@ -213,7 +213,7 @@ class Records:
                 else:
                     settlement = await self._park(transaction, claim, settlement)
                 values = self._values(claim, settlement, note)
-                ends = await transaction.batch(("settle_record", values), ("wake_children", who))
+                ends = await transaction.batch(("settle_record", values), *_wakes(who))
                 if not ends[0]:
                     raise lost
         if not ends[0]:
@@ -223,19 +223,24 @@ class Records:
     async def _park(
         self, transaction: Transaction, claim: Claim, settlement: Settlement
     ) -> Settlement:
-        """Wait on the parent, unless it landed since the plan was made."""
+        """Wait on the parent, unless it landed since the plan was made, or is known to be none."""
         parent = settlement.waiting_on
         assert parent is not None
         who = {"org_id": self._org_id, "parent_kind": parent.kind, "parent_key": parent.key}
         if settlement.suspect is not None:
             await transaction.batch(("suspect_parent", {**who, "priority": claim.priority}))
             return settlement
-        results = await transaction.batch(
-            ("park_parent", {**who, "priority": claim.priority}), ("look_at_parent", who)
-        )
-        view = parent_of(results[1][0])
+        seek_s, said = settlement.seek_s, {**who, "priority": claim.priority}
+        if seek_s is not None:
+            asked = [("seek_parent", {**said, "seek_s": seek_s})]
+        else:  # what is refused has been answered
+            asked = [] if settlement.status is Status.FAILED else [("park_parent", said)]
+        view = parent_of((await transaction.batch(*asked, ("look_at_parent", who)))[-1][0])
         needs = settlement.waiting_needs
-        if view.zoho_id and not view.missing and (not needs or view.remote_state in needs):
+        landed = view.zoho_id and not view.missing and (not needs or view.remote_state in needs)
+        waits = settlement.status is Status.WAITING
+        unknown = waits and seek_s and view.unlisted is not None and view.looked_s < seek_s
+        if landed or unknown:
             return Settlement(Status.PENDING, "woken", 0.0, attempts=settlement.attempts)
         return settlement
 
@@ -278,7 +283,6 @@ class Records:
         }
 
     def _log(self, claim: Claim, settlement: Settlement, note: AttemptNote) -> dict[str, Any]:
-        failed = settlement.status in (Status.RETRYING, Status.FAILED)
         status = "success" if settlement.status is Status.SYNCED else str(settlement.status)
         kept = note.evidence or Evidence()
         closes = settlement.intent is IntentAfter.CLOSE
@@ -287,7 +291,7 @@ class Records:
             "step": note.step,
             "log_status": status,
             "result": settlement.result,
-            "attempt": claim.attempts + (0 if not failed else 1) or 1,
+            "attempt": claim.attempts + 1,
             "request": _json_or_none(kept.request),
             "response": _json_or_none(kept.response),
             "log_message": hushed(_problem(settlement.problem)["error_message"], kept.values),
@@ -351,6 +355,12 @@ _INTENT_STATES = {
     IntentAfter.DUPLICATE: "duplicate",
     IntentAfter.CLOSE: "closed",
 }
+
+
+def _wakes(who: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Who is woken when this record was settled, each with a snapshot that sees who parked."""
+    refused = [("wake_refused", who)] if KINDS[who["kind"]].listed else []
+    return [("wake_children", who), *refused]
 
 
 def _next_due(rows: Sequence[Mapping[str, Any]]) -> NextDue:

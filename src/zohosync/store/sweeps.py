@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 import simplejson
 
+from zohosync.core.causes import ALIVE_S
 from zohosync.core.records import BULK, Claim, Desired, ParentView, Ref, asked_of
 from zohosync.core.survey import MOVING
 from zohosync.store.claims import claim_of, parent_of
 from zohosync.store.database import Database, Row, Transaction
-from zohosync.store.history import ALIVE_S
 from zohosync.store.source import Source
 
 LEASE_S = 900.0

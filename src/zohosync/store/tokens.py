@@ -49,3 +49,7 @@ class TokenCache:
         await self._database.execute(
             "token_invalidate", token_key=token_key, access_token=access_token
         )
+
+    async def rotate(self, old_token_key: str) -> None:
+        """Forget what an old key sealed, and what ended long ago; noted in the audit."""
+        await self._database.execute("token_rotate", token_key=old_token_key)

@@ -1,6 +1,7 @@
 """What the calls were used for, and which ones were not needed: the ledger of an organisation."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -8,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from zohosync.core.forecast import WINDOW_DAYS, Standing, arrivals_of, remaining_s
 from zohosync.core.governor import Limits, limits_of
+from zohosync.core.records import LANES
 from zohosync.errors import LimitsUnreadableError
 from zohosync.store.database import Database, Row
 
@@ -87,32 +89,45 @@ class Usage:
 
     async def standing(self, *, per_day: float | None = None) -> Standing | None:
         """How the day stands, with what came a day in the last week (live: `per_day` if given)."""
-        used = await self.used(WINDOW_DAYS)
-        if used is None:
-            return None
-        before = [row["foreign_calls"] for row in used.days[1:] or used.days]
-        return standing_of(
-            used.organization,
-            arrivals=arrivals_of(used.calls, used.organization["now"], per_day=per_day),
-            foreign=sum(before) / len(before) if before else 0.0,
-        )
+        found = await self._paced(per_day)
+        return None if found is None else found[1]
 
     async def remaining_s(self, left: int) -> float | None:
         """Seconds until so many records are done, at today's calls a record; None: it never ends.
 
         Nobody need be at work.
         """
-        standing, used = await self.standing(), await self.used(1)
-        if standing is None or used is None:
+        found = await self._paced(None)
+        if found is None:
             return None
+        organization, standing, pace = found
         return remaining_s(
             left,
-            limits_in_force(used.organization),
+            limits_in_force(organization),
             standing,
-            done=sum(row["records"] for row in used.savings),
-            calls=sum(row["calls"] for row in used.savings),
+            done=pace["records"],
+            calls=pace["calls"],
             open_s=0.0,
         )
+
+    async def _paced(self, per_day: float | None) -> tuple[Row, Standing, Row] | None:
+        """The organisation, how it stands, and today's `records` and `calls`."""
+        organization = await self._database.fetch_one("read_organization", org_id=self._org_id)
+        if organization is None:
+            return None
+        since = days_ago(organization, WINDOW_DAYS - 1)
+        arrivals, days, pace = await self._database.batch(
+            ("read_arrivals", {"org_id": self._org_id, "since": since}),
+            ("read_usage_days", {"org_id": self._org_id, "day": local_day(organization, since)}),
+            ("read_pace", {"org_id": self._org_id, "since": days_ago(organization, 0)}),
+        )
+        before = [row["foreign_calls"] for row in days[1:] or days]
+        standing = standing_of(
+            organization,
+            arrivals=arrivals_of(arrivals, organization["now"], per_day=per_day),
+            foreign=sum(before) / len(before) if before else 0.0,
+        )
+        return organization, standing, pace[0]
 
 
 def limits_in_force(organization: Mapping[str, Any]) -> Limits:
@@ -155,3 +170,73 @@ def days_ago(organization: Mapping[str, Any], days: int) -> datetime:
     zone = ZoneInfo(organization["time_zone"])
     midnight = datetime.combine(local_day(organization, organization["now"]), datetime.min.time())
     return (midnight - timedelta(days=days)).replace(tzinfo=zone)
+
+
+def values_of(found: Used, days: int) -> dict[str, Any]:
+    """The calls by day, lane, kind and operation, and those that were not needed, for programs."""
+    today = _today(found)
+    saved = [
+        {**row, "saved": row["unchanged"] + row["merged"] + row["reads"]} for row in found.savings
+    ]
+    return {
+        "days": days, "since": found.since, "today": today, "by_day": _by_day(found, today),
+        "by_lane": _sums(found.calls, "lane"), "by_kind": _sums(found.calls, "kind"),
+        "by_operation": _sums(found.calls, "operation"),
+        "calls": [{**row, "lane": _lane(row["lane"])} for row in found.calls],
+        "spent": sum(row["calls"] for row in found.calls),
+        "saved": sum(row["saved"] for row in saved), "saved_by_kind": saved,
+        "warnings": _warnings(found),
+    }  # fmt: skip
+
+
+def _today(found: Used) -> dict[str, Any]:
+    """What of today's limit is spent, by whom, and what is left; all by the organisation's row."""
+    organization = found.organization
+    standing = standing_of(organization, arrivals={}, foreign=0.0)
+    spent, foreign = sum(standing.used.values()), standing.foreign_today
+    limit = limits_in_force(organization).per_day
+    left = None if limit is None else max(0, limit - spent - foreign)
+    return {
+        "day": local_day(organization, organization["now"]), "spent": spent, "foreign": foreign,
+        "limit": limit, "left": left,
+        "percent": None if not limit else round(100 * (spent + foreign) / limit, 1),
+        "zoho_says_left": organization["quota_left"],
+    }  # fmt: skip
+
+
+def _lane(lane: int) -> str:
+    return LANES.get(lane, str(lane))
+
+
+def _sums(calls: Iterable[Mapping[str, Any]], name: str) -> dict[str, int]:
+    """Calls by one of their columns, the most first."""
+    sums: Counter[str] = Counter()
+    for row in calls:
+        value = _lane(row[name]) if name == "lane" else row[name] or "-"
+        sums[value] += row["calls"]
+    return dict(sums.most_common())
+
+
+def _by_day(found: Used, today: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row for each day: calls by lane, of others, refused by Zoho; the newest first."""
+    kept = {row["day"]: row for row in found.days}
+    rows: dict[date, dict[str, Any]] = {}
+    for day in sorted({row["day"] for row in found.calls} | kept.keys(), reverse=True):
+        calls = [row for row in found.calls if row["day"] == day]
+        note = kept.get(day, {})
+        foreign = max(note.get("foreign_calls", 0), today["foreign"] if day == today["day"] else 0)
+        rows[day] = {
+            "day": day, **dict.fromkeys(("live", "normal", "bulk", "upkeep"), 0),
+            **_sums(calls, "lane"), "calls": sum(row["calls"] for row in calls),
+            "refused": sum(row["refused"] for row in calls),
+            "foreign": foreign, "limit": note.get("per_day"), "warned": note.get("warned", 0),
+        }  # fmt: skip
+    return list(rows.values())
+
+
+def _warnings(found: Used) -> list[dict[str, Any]]:
+    return [
+        {"day": row["day"], "percent": row["warned"], "at": row["warned_at"]}
+        for row in found.days
+        if row["warned"]
+    ]

@@ -42,6 +42,9 @@ THROTTLE_WORDS = MappingProxyType(
 )
 """Codes of the limits, with a word of their message: known even without status 429."""
 
+GAVE_UP_WAITING = 408
+"""The server was tired of waiting for the request: nothing is said of the record."""
+
 WRONG_DOOR_CODES = frozenset({"9", "57", "6041"})
 """Codes that no new token mends: another host, a missing scope, not of this organisation."""
 
@@ -161,7 +164,7 @@ def opened(answer: Answer, now: datetime) -> Heard:
         return Heard(Throttled(code or MINUTE_CODE, seconds, message))
     if status == 401 or (document is not None and code in WRONG_DOOR_CODES and status >= 400):
         return Heard(Unauthorized(code or "401", message))
-    if not 200 <= status < 500 or 300 <= status < 400:
+    if not 200 <= status < 500 or 300 <= status < 400 or status == GAVE_UP_WAITING:
         return Heard(Unavailable(status, message))
     if not answer.whole:
         return Heard(_of_success(status, "the reply is too long"))

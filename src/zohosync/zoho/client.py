@@ -354,7 +354,8 @@ class Remote:
         if request.body is not None:
             headers["content-type"] = "application/json"
         base = self._api_url or api_base(token.api_domain)
-        return Outgoing(base + request.path, headers, request.query, request.body)
+        secrets = (token.secret.reveal(),)
+        return Outgoing(base + request.path, headers, request.query, request.body, secrets)
 
 
 def api_base(url: str) -> str:

@@ -8,9 +8,9 @@ later, whether the request may have reached Zoho; no exception type is ever aske
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ import httpx2
 from zohosync.clock import Clock
 from zohosync.core.records import Claim, Payload
 from zohosync.core.replies import Closed, Quota, Reply, Unreachable
+from zohosync.zoho.sealing import without
 
 BODY_LIMIT = 8_000_000
 """Bytes of a reply that we read; a page of 200 invoices has about 200,000."""
@@ -135,12 +136,13 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """What goes on the wire for a call."""
+    """What goes on the wire for a call; `secrets` are those in it, in clear."""
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
     query: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = field(default=None, repr=False)
+    secrets: Sequence[str] = field(default=(), repr=False)
 
 
 class _LateError(Exception):
@@ -236,6 +238,8 @@ class Door:
         answer: Answer | None = None
         try:
             answer = await self._exchange(call, outgoing, ticket, departure, window)
+            body, headers = without(outgoing.secrets, answer.body, answer.headers)
+            answer = replace(answer, body=body, headers=headers)
             heard = read(answer)
         except asyncio.CancelledError:
             if not departure.sent:

@@ -8,7 +8,6 @@ admits and journals it, at the door `accounts`.
 """
 
 import asyncio
-import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +16,7 @@ from typing import Any, Protocol, Self
 from urllib.parse import urlencode
 
 import httpx2
-from cryptography.fernet import Fernet, InvalidToken
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.fernet import InvalidToken
 
 from zohosync.clock import Clock
 from zohosync.core.governor import MINT_WINDOW_S
@@ -28,6 +25,7 @@ from zohosync.core.replies import Closed, Found, Reply, Throttled, Unauthorized,
 from zohosync.errors import RemoteError
 from zohosync.zoho.answers import mint_of, said
 from zohosync.zoho.door import Call, Door, Gate, OpenGate, Outgoing
+from zohosync.zoho.sealing import cipher_of
 from zohosync.zoho.wire import DATA_CENTERS, SCOPES
 
 EARLY_S = 300.0
@@ -283,21 +281,6 @@ class Tokens:
                            sealed)  # fmt: skip
 
 
-def cipher_of(credentials: Credentials, secret_key: Secret | None) -> Fernet:
-    """What encrypts the token in the cache: the given key, else one derived from the credentials.
-
-    A key that is not 32 bytes of URL-safe base64 is taken as a passphrase.
-    """
-    material = f"{credentials.client_secret.reveal()}\0{credentials.refresh_token.reveal()}"
-    if secret_key:
-        try:
-            return Fernet(secret_key.reveal().encode())
-        except ValueError:
-            material = secret_key.reveal()
-    derived = HKDF(SHA256(), 32, salt=None, info=b"zohosync token cache")
-    return Fernet(base64.urlsafe_b64encode(derived.derive(material.encode())))
-
-
 class LoginError(RemoteError):
     """The code of `login` was not exchanged for a refresh token."""
 
@@ -382,7 +365,10 @@ _LOGIN_SENTENCES: Mapping[str, tuple[type[LoginError], str, str]] = {
 
 def _form(url: str, fields: Mapping[str, str]) -> Outgoing:
     headers = {"content-type": "application/x-www-form-urlencoded"}
-    return Outgoing(url, headers, body=urlencode(fields).encode())
+    secrets = [
+        fields[name] for name in ("client_secret", "refresh_token", "code") if name in fields
+    ]
+    return Outgoing(url, headers, body=urlencode(fields).encode(), secrets=secrets)
 
 
 def _no_token(reply: Reply) -> NoTokenError:

@@ -1,5 +1,5 @@
 -- Promise: this database is a copy, and an installation of its own from now on: another name (so other
---   markers), no links, intents, marks, calls or tokens of the original, and every organisation is
+--   markers), no links, intents, marks, calls, tokens or alerts of the original, and every organisation is
 --   inactive, paused as a whole and in each kind; the act is in the audit. Attempts stay as history.
 --   Nothing happens, and no row comes back, where database and server are those of the installation.
 -- Locks: the one row, the organisations' rows, all records, marks, calls and tokens.
@@ -27,6 +27,10 @@ with was as (
   delete from zohosync.forgotten where exists (select from copied)
 ), workers as (
   delete from zohosync.workers where exists (select from copied)
+), notices as (
+  delete from zohosync.notices where exists (select from copied)
+), alerts as (
+  delete from zohosync.alerts where exists (select from copied)
 ), organizations as (
   update zohosync.organizations
      set active = false, paused = %(reason)s, paused_kinds = kinds

@@ -1,10 +1,13 @@
 -- Promise: what is still on its way, by kind and status, and the marks that nobody has folded yet.
 -- Locks: none.
--- Index: records_status (what is in step is not looked at).
-select r.kind, r.status, count(*)::int as records
-  from zohosync.records r
- where r.org_id = %(org_id)s and r.status not in ('synced', 'skipped')
- group by r.kind, r.status
+-- Index: record_counts_pkey (and the changes that are not folded yet, all of them).
+select c.kind, c.status, sum(c.records)::int as records
+  from (select kind, status, records from zohosync.record_counts
+         where org_id = %(org_id)s and status not in ('synced', 'skipped')
+        union all
+        select kind, status, records from zohosync.count_deltas
+         where org_id = %(org_id)s and status not in ('synced', 'skipped')) c
+ group by c.kind, c.status having sum(c.records) <> 0
 union all
 select m.kind, 'marked', count(*)::int
   from (select kind from zohosync.marks limit 200000) m group by m.kind

@@ -2,7 +2,7 @@
 --   within the horizon (a record that waits on a parent which rests does not); and the kinds whose
 --   changed mapping is still to be counted.
 -- Locks: none.
--- Index: records_leased, records_due.
+-- Index: records_leased, records_oldest.
 select (select count(*) from (select from zohosync.marks where o.active limit 1000) m)::int as marks,
        (select count(*) from zohosync.records r where r.lease_until is not null)::int as leased,
        (select count(*) from zohosync.records r

@@ -1,0 +1,1 @@
+"""What is served over HTTP: a worker's doors for health and metrics."""
