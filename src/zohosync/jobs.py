@@ -56,7 +56,7 @@ def jobs_of(
     every, book = settings.upkeep, AlertBook(database, org_id)
     alerts = alerts_of(settings, database, org_id, clock=clock, tell=tell, pace=pace)
     upkeep, days = Upkeep(database, org_id, "upkeep"), keep_days_of(settings)
-    figures = partial(Metrics(database, org_id).keep_up, settings.database.keep_days)
+    figures = partial(Metrics(database, org_id).keep_up, days["logs"])
     jobs = [
         Job("metrics", every.metrics_every_s, figures, at=FIGURES_AT),
         Job("retention", PRUNE_EVERY_S, lambda: prune(upkeep, days, clock)),

@@ -41,6 +41,11 @@ WATCHES = [
 ANN = Ref("customers", "1")
 CREATE = "POST /customers"
 ADA = "insert into people values (1, 'Ann Archer', 'ann@example.com')"
+ALERT = """
+insert into zohosync.alerts (org_id, fingerprint, topic, body, example_kind, example_key)
+select org_id, 'test', 'test', 'customers 1 and customers 12 wait', 'customers', '1'
+  from zohosync.organizations
+"""
 GONE = "delete from people where id = 1"
 TABLES = """
 select table_name::text as name from information_schema.tables
@@ -102,6 +107,7 @@ class Town:
 def _tells(row: dict[str, Any]) -> bool:
     """Whether a row of ours names her, or her key."""
     named = row.get("kind") == ANN.kind and row.get("key") == ANN.key
+    named = named or (row.get("example_kind"), row.get("example_key")) == (ANN.kind, ANN.key)
     return named or "Ann Archer" in str(row) or "ann@example" in str(row)
 
 
@@ -152,9 +158,12 @@ def test_nothing_of_ours_tells_of_who_was_forgotten(
         assert await here.traces() == ["api_calls", "records", "sync_logs"]
         await here.sql(GONE)
         await here.quiet(60.0)
+        await here.sql(ALERT)
         done = await here.forget()
         assert (done.pending, done.remembered) == (False, True)
         assert await here.traces() == []
+        (alert,) = await here.rows("select body from zohosync.alerts where topic = 'test'")
+        assert alert["body"] == f"customers {done.alias} and customers 12 wait"
         (left,) = await here.rows("select * from zohosync.forgotten")
         assert (
             left["zoho_id"]

@@ -125,7 +125,8 @@ COMMON: dict[str, Any] = {
     "rows": '[{"key": "4004", "zoho_id": "z4004", "place": 1, "fields": {}, "rivals": ["z1"],'
     ' "proof": {}, "sort": "linked", "payload": {}, "accepted": {}, "version": 2}]',
     "jobs": ["retention", "metrics"], "job": "retention", "runs": 0, "took_ms": 9, "told": None,
-    "done": True, "log_message": None, "tells": True, "act": "forget", "closed_intent": None,
+    "done": True, "log_message": None, "tells": True, "act": "forget",
+    "alias": "~1", "closed_intent": None,
     "asked": "1:x", "mappings": '{"customers": "2"}', "places": [0, 1], "at": "02:30",
     "cause": "endings", "count": 20, "over": True, "night": True, "alive_s": 30,
     "linked": "z4004", "intent_id": None, "rivals": [], "rivals_seen": [], "excluded": [],

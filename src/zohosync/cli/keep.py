@@ -38,14 +38,36 @@ def upkeep(
     everything: Annotated[
         bool, typer.Option("--all", help="Run every job once, due or not.")
     ] = False,
+    clear: Annotated[
+        bool, typer.Option("--clear-cache", help="Forget Zoho's lists that are kept.")
+    ] = False,
+    rotate: Annotated[
+        bool, typer.Option("--rotate-key", help="Make a new key for the token in the database.")
+    ] = False,
     json: AsJson = False,
 ) -> int:
     """The upkeep: which job ran when, what came of it, when it is next, and who leads.
 
     A running worker does all of it by itself. With --once it is done here and now.
     """
+    from zohosync.errors import SettingsError
+
     screen, settings = Screen(json), settings_of(project)
-    # Each option is an act of its own, in a module of its own.
+    acts = {"--once, --all": once or everything, "--clear-cache": clear, "--rotate-key": rotate}
+    if sum(acts.values()) > 1:
+        raise SettingsError(
+            "One act at a time", place="zohosync upkeep",
+            next_step=f"say one of {', '.join(acts)}",
+        )  # fmt: skip
+    # Each option is an act of its own, where its matter is at home.
+    if clear:
+        from zohosync.cli.see import clear_cache
+
+        return clear_cache(screen, settings)
+    if rotate:
+        from zohosync.cli.install import rotate_key
+
+        return rotate_key(screen, settings)
     if once or everything:
         return asyncio.run(_run(screen, settings, everything=everything))
     return asyncio.run(_list(screen, settings))

@@ -184,7 +184,8 @@ class Forgetting:
                     next_step="say it again in a few seconds",
                 )
             row = await transaction.fetch_one("forget_record", **values)
-        assert row is not None
+            assert row is not None
+            await transaction.execute("forget_alerts", alias=row["alias"], **self._who(ref))
         counts = {name: row[name] for name in ("records", "logs", "calls", "compared", "acts")}
         return Forgotten(
             row["alias"], bool(row["pending"]), bool(row["remembered"]), row["zoho_id"], counts,

@@ -10,7 +10,7 @@ select p.kind, p.key, p.zoho_id, p.remote_state, p.status, p.hints,
   from unnest(%(kinds)s::text[], %(keys)s::text[]) as named (kind, key)
   join zohosync.records p on p.org_id = %(org_id)s and p.kind = named.kind and p.key = named.key
 union all
-select f.kind, named.key, f.zoho_id, f.remote_state, 'skipped', f.hints, false
+select f.kind, named.key, f.zoho_id, f.remote_state, 'skipped', f.hints, false, null, 0, 0
   from unnest(%(kinds)s::text[], %(keys)s::text[]) as named (kind, key)
   join zohosync.forgotten f on f.org_id = %(org_id)s and f.kind = named.kind
    and f.key_hash = zohosync.digest_of(%(org_id)s, named.kind, named.key)
