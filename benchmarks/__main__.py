@@ -12,7 +12,7 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import claims, throughput, triggers
+from benchmarks import claims, metrics, throughput, triggers
 from benchmarks.figures import Figure
 from benchmarks.ground import Ground, ground
 from benchmarks.layers import Layer
@@ -21,6 +21,7 @@ MEASUREMENTS: dict[str, Callable[[Ground], list[Figure]]] = {
     "triggers": triggers.measure,
     "claims": claims.measure,
     "throughput": throughput.measure,
+    "metrics": metrics.measure,
 }
 
 
