@@ -249,7 +249,7 @@ def figure_table(report: Report) -> tuple[list[str], list[list[str]]]:
         ]
         for figure in report.figures
     ]  # fmt: skip
-    columns = ["figure", "value", "target", "met", "than the period before"]
+    columns = ["figure", "value", "target", "met", "trend"]
     return [*columns, *(["course"] if long else [])], rows
 
 
