@@ -111,6 +111,8 @@ class Shelf(Town):
         if there:
             made = there[place % len(there)]
             self.lost.add(made.zoho_id)
+            if made.zoho_id not in self.by_hand:
+                self.made[made.who] -= 1  # it is not there any more: another is no second one
             made.shown_at = self.now + timedelta(days=9_999)
 
     def _row_of(self, who: int) -> Any:
@@ -162,7 +164,15 @@ class Shelf(Town):
                 verdict.key, self.rows[verdict.key].who, told["zoho_id"], told["sure"],
                 told["linked"], tuple(told["candidates"]), told["sort"],
             )  # fmt: skip
+            if told["sure"] and not told["linked"]:
+                self._is_true(verdict.key, str(told["zoho_id"]))
         self._hold()
+
+    def _is_true(self, key: str, zoho_id: str) -> None:
+        """What is certain is that row's own, and the only one that was seen of it."""
+        who, excluded = self.rows[key].who, self.books[key].held.excluded
+        own = [each for each in self.seen if self.own[each] == who and each not in excluded]
+        assert own == [zoho_id], f"{key} is {who}, sure to be {zoho_id}, and {own} are its own"
 
     def _is_sound(self, verdicts: Sequence[Verdict]) -> None:
         """No record is two rows', and what is certain is not in doubt as well."""
@@ -322,6 +332,16 @@ class Shelf(Town):
         found = Town.look(self, step)
         left = tuple(each for each in found.candidates if each.zoho_id not in self.lost)
         return Found(tuple(candidate(each.zoho_id, each.fields) for each in left))
+
+    def catch_up(self) -> None:
+        """What lands with a number that somebody took meanwhile is refused, and nobody hears it."""
+        taken = {made.fields.get("invoice_number") for made in self.remote} - {None}
+        self.landing = [
+            each for each in self.landing
+            if not isinstance(each[3], Create)
+            or each[3].payload.get("invoice_number") not in taken
+        ]  # fmt: skip
+        Town.catch_up(self)
 
     def apply(self, step: Step, who: int, shown_at: Any) -> Made | None:
         """What lands on a record that is merged by then lands nowhere."""
