@@ -79,6 +79,11 @@ class Diary:
             found.add(GONE)
         return found or {GONE}
 
+    def began_s(self, name: Name) -> float:
+        """When there was such a row for the first time."""
+        entries = self.rows.get(name)
+        return entries[0].at_s if entries else float("inf")
+
     def changed(self, name: Name, since_s: float, until_s: float) -> bool:
         """Whether a row, or what the mapping says of its kind, changed between these moments."""
         moments = [entry.at_s for entry in self.rows.get(name, ())]
@@ -188,7 +193,11 @@ def absence(diary: Diary, facts: Facts, books: Books) -> Iterator[str]:
     """
     keys = _keys_of(facts, books)
     for request, kind, zoho_id in endings(facts):
-        named = keys.get((kind, zoho_id), set())
+        named = {  # one that came later has taken the link over from another
+            key
+            for key in keys.get((kind, zoho_id), ())
+            if diary.began_s((kind, key)) <= request.arrived_s
+        }
         stands: set[str] = set()
         for key in named:
             stands |= diary.stands((kind, key), request.arrived_s - LOOKBACK_S, request.arrived_s)
