@@ -274,7 +274,10 @@ def test_of_two_whole_workers_one_keeps_house(database_url: str) -> None:
             await clock.sleep(10.0)
             (after,) = await rows_of(database, LEADER)
             assert before["worker"] != after["worker"]
-            assert [row["job"] for row in await rows_of(database, JOBS)] == ["retention"]
+            assert [row["job"] for row in await rows_of(database, JOBS)] == [
+                "forgetting",
+                "retention",
+            ]
             stops[1].set()
             await clock.sleep(40.0)
             assert await rows_of(database, LEADER) == []

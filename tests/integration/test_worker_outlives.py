@@ -280,7 +280,7 @@ def test_each_statement_of_a_worker_may_fail_once_and_every_row_arrives_once(
             company.write(1, "Ada")
             company.brake(1)
             await company.in_step()
-            names = sorted(breaker.seen)
+            names = sorted(set(breaker.seen) - {"note_jobs"})  # jobs are noted once, at the start
             assert {"beat", "commit", "extend_leases", "next_due", "token_save"} < set(names)
             assert {"glance_alerts", "save_alerts", "settle_notice"} < set(names)
             for number, name in enumerate(names, start=2):
@@ -290,10 +290,10 @@ def test_each_statement_of_a_worker_may_fail_once_and_every_row_arrives_once(
                 company.write(1, f"Ada {number}")
                 company.brake(number)
                 await company.in_step()
-                if not breaker.struck[name]:  # old evidence is looked for every ten minutes
-                    await company.clock.sleep(PRUNE_EVERY_S)
+                if not breaker.struck[name]:  # a job of upkeep, every ten minutes
+                    await company.clock.sleep(PRUNE_EVERY_S + 30.0)
                     await company.in_step()
-                assert breaker.struck[name] == 1
+                assert breaker.struck[name] == 1, name
                 people = company.column("select name from people")
                 assert company.in_zoho() == sorted(people)
             assert "a bug: " not in notes(joined)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from zohosync.clock import Clock
@@ -211,6 +212,7 @@ class Leader:
                 holding = tasks.create_task(self._hold())
                 found.append(await self._perform(self._jobs[name], run))
                 holding.cancel()
+            del self._runs[name]
         return found
 
     async def _round(self, tasks: asyncio.TaskGroup) -> None:
@@ -232,12 +234,16 @@ class Leader:
             if number is not None:
                 self._runs[name] = run = _Run(number)
                 run.task = tasks.create_task(self._guarded(self._jobs[name], run))
+                run.task.add_done_callback(partial(self._over, name))
+
+    def _over(self, name: str, _: asyncio.Task[None]) -> None:
+        self._runs.pop(name, None)
 
     async def _look(self, *, lead: bool) -> Look:
-        look = await self._upkeep.look(self._lease_s, lead=lead)
+        look = await self._upkeep.look(self._lease_s, self._runs, lead=lead)
         if (look.epoch is not None or not lead) and not look.known.keys() >= self._jobs.keys():
             await self._upkeep.note(list(self._jobs))
-            look = await self._upkeep.look(self._lease_s, lead=lead)
+            look = await self._upkeep.look(self._lease_s, self._runs, lead=lead)
         return look
 
     def _break_off(self, held: Sequence[str] | frozenset[str]) -> None:
@@ -250,7 +256,7 @@ class Leader:
         while True:
             await self._clock.sleep(self._look_s)
             try:
-                await self._upkeep.look(self._lease_s, lead=False)
+                await self._upkeep.look(self._lease_s, self._runs, lead=False)
             except DatabaseError as error:
                 self._tell(Noted(f"upkeep: {error}", logging.WARNING))
 
@@ -268,20 +274,17 @@ class Leader:
     async def _perform(self, job: Job, run: _Run) -> Ran:
         began = self._clock.monotonic()
         try:
-            try:
-                async with self._clock.timeout(RUN_LIMIT_S):
-                    told, done = await job.run(), True
-            except TimeoutError:
-                told, done = f"it took longer than {RUN_LIMIT_S / 60:.0f} minutes", False
-            except Exception as error:  # noqa: BLE001  one job's bug must not stop the others
-                words = str(error) if isinstance(error, DatabaseError) else f"a bug: {error!r}"
-                told, done = f"it failed, and is tried again: {words}", False
-            took_ms = round((self._clock.monotonic() - began) * 1_000)
-            told, run.ending = told[:TOLD_MAX] if told else None, True
-            await self._upkeep.end(job.name, run.number, done=done, took_ms=took_ms, told=told)
-            return Ran(job.name, done, took_ms, told)
-        finally:
-            self._runs.pop(job.name, None)
+            async with self._clock.timeout(RUN_LIMIT_S):
+                told, done = await job.run(), True
+        except TimeoutError:
+            told, done = f"it took longer than {RUN_LIMIT_S / 60:.0f} minutes", False
+        except Exception as error:  # noqa: BLE001  one job's bug must not stop the others
+            words = str(error) if isinstance(error, DatabaseError) else f"a bug: {error!r}"
+            told, done = f"it failed, and is tried again: {words}", False
+        took_ms = round((self._clock.monotonic() - began) * 1_000)
+        told, run.ending = told[:TOLD_MAX] if told else None, True
+        await self._upkeep.end(job.name, run.number, done=done, took_ms=took_ms, told=told)
+        return Ran(job.name, done, took_ms, told)
 
 
 def schedules_of(jobs: Sequence[Job]) -> tuple[Schedule, ...]:

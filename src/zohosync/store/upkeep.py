@@ -1,6 +1,6 @@
 """Upkeep in the database: who leads, which job ran when, what is pruned and what is forgotten."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -64,12 +64,12 @@ class Upkeep:
         """Who takes part."""
         return self._who["worker"]
 
-    async def look(self, lease_s: float, *, lead: bool = True) -> Look:
-        """Lead, or go on leading, where nobody else does; our runs go on; how the jobs stand.
+    async def look(self, lease_s: float, running: Iterable[str] = (), *, lead: bool = True) -> Look:
+        """Lead, or go on leading, where nobody else does; how the jobs stand. One round trip.
 
-        With `lead` False nobody leads by this. One round trip.
+        The runs that are `running` here go on. With `lead` False nobody leads by this.
         """
-        holding = {**self._who, "lease_s": lease_s}
+        holding = {**self._who, "lease_s": lease_s, "jobs": list(running)}
         asks: list[tuple[str, Mapping[str, Any]]] = [("lead", holding)] if lead else []
         asks += [("hold_jobs", holding), ("read_jobs", {"org_id": self._who["org_id"]})]
         *led, held, rows = await self._database.batch(*asks)

@@ -56,7 +56,7 @@ with who as materialized (
 ), compared as (
   delete from zohosync.compared p
    where p.org_id = %(org_id)s and p.kind = %(kind)s
-     and (p.key = %(key)s or p.zoho_id = (select zoho_id from held))
+     and (p.key = %(key)s or (p.key is null and p.zoho_id = (select zoho_id from held)))
   returning 1
 ), seen as (
   delete from zohosync.seen s
