@@ -40,13 +40,7 @@ from zohosync.core.pairs import (
     shares,
     stands,
 )
-from zohosync.core.records import (
-    UPKEEP,
-    Candidate,
-    Payload,
-    Ref,
-    canonical,
-)
+from zohosync.core.records import UPKEEP, Candidate, Payload, Ref, canonical
 from zohosync.core.replies import Found, Unavailable, Unreachable
 from zohosync.engine.joined import here_in, joined, rows_of
 from zohosync.errors import MappingError, RemoteError

@@ -114,6 +114,7 @@ class Diary:
 def _rows_of(picture: Picture) -> Iterator[tuple[Name, str, tuple[Any, ...]]]:
     """Every row: kind and key, how it stands, and what it says, its own name first."""
     away = {each.id for each in picture.people.values() if each.gone or each.kind == "test"}
+    said: tuple[Any, ...]
     for person in picture.people.values():
         said = (person.email, person.name, person.phone, person.street, person.city,
                 person.company_name)  # fmt: skip
