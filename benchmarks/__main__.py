@@ -13,7 +13,7 @@ from functools import partial
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import claims, health, pruning, throughput, triggers
+from benchmarks import claims, health, metrics, pruning, throughput, triggers
 from benchmarks.figures import Figure
 from benchmarks.ground import Ground, ground
 from benchmarks.layers import Layer
@@ -24,6 +24,7 @@ MEASUREMENTS: dict[str, Callable[[Ground], list[Figure]]] = {
     "health": health.measure,
     "pruning": pruning.measure,
     "throughput": throughput.measure,
+    "metrics": metrics.measure,
 }
 
 

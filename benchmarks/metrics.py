@@ -1,6 +1,7 @@
-"""A day's key figures over a million attempts, beside the guide's own way to get at one of them."""
+"""How long a day's key figures take: python -m benchmarks.metrics [ATTEMPTS]."""
 
 import asyncio
+import sys
 import time
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -8,7 +9,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 
 from benchmarks.figures import Figure, say, spread
-from benchmarks.ground import Ground, opened
+from benchmarks.ground import Ground, ground, opened
 from zohosync.core.governor import PLANS
 from zohosync.core.kinds import MAPPED
 from zohosync.core.kpis import day_bounds
@@ -56,9 +57,9 @@ SAME = (
 )
 
 
-def measure(ground: Ground, size: int = SIZE) -> list[Figure]:
+def measure(place: Ground, size: int = SIZE) -> list[Figure]:
     """The roll-up of yesterday, the guide's own way, and its one figure in SQL."""
-    with ground.database() as url:
+    with place.database() as url:
         return asyncio.run(_measure(url, size))
 
 
@@ -121,3 +122,16 @@ def _figures(size: int, ours: list[float], guide: list[float], in_sql: list[floa
             "the guide's one figure counted in SQL, nothing written",
         ),
     ]  # fmt: skip
+
+
+def main() -> None:
+    """Measure over so many attempts, and print."""
+    size = int(sys.argv[1]) if len(sys.argv) > 1 else SIZE
+    with ground() as base:
+        for figure in measure(base, size):
+            baseline = figure.baseline.shown() if figure.baseline else ""
+            print(f"{figure.name}: {figure.value.shown()} s; {baseline} s: {figure.baseline_is}")
+
+
+if __name__ == "__main__":
+    main()

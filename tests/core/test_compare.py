@@ -23,6 +23,7 @@ from zohosync.core.compare import (
 )
 from zohosync.core.covered import Covering, Share, covered_of, sort_covering
 from zohosync.core.kinds import KINDS
+from zohosync.core.pairs import stands
 
 CUSTOMERS, INVOICES = KINDS["customers"], KINDS["invoices"]
 
@@ -208,3 +209,22 @@ def test_a_draft_or_void_invoice_shows_no_money() -> None:
     assert covered_of(paid) == 40
     assert covered_of({**paid, "status": "void"}) == 0
     assert covered_of({"status": "sent"}) == 0
+
+
+def test_what_only_resembles_a_record_does_not_stand_as_the_one_that_was_found() -> None:
+    """Its e-mail was what told; since then the key is somebody else's, of the same name."""
+    ada = there("z1", "ada@x", "Ada")
+    assert stands(here("1", "ada@x", "Ada"), ada, by_hand=False)
+    assert not stands(here("1", "other@x", "Ada"), ada, by_hand=False)
+    assert stands(here("1", "other@x", "Ada"), ada, by_hand=True), "a person's word"
+    assert stands(here("1", "other@x", "Ada", found_only=True), ada, by_hand=False)
+    assert stands(here("1", "other@x", "Ada", seed="z1"), ada, by_hand=False)
+    assert not stands(here("1", "other@x", "Bob", seed="z1"), ada, by_hand=False)
+
+
+def test_a_number_does_not_stand_while_whose_it_is_is_not_settled() -> None:
+    fields = {"invoice_number": "INV-1", "total": Decimal(115)}
+    record = there_of(INVOICES, "z1", {**fields, "customer_id": "c1"})
+    names = tuple(digest_of(fields, group) for group in INVOICES.match)
+    row = Here("1", names, (None,) * len(INVOICES.resemble), (None, Decimal(115)))
+    assert not stands(row, record, by_hand=False)

@@ -89,6 +89,8 @@ def test_what_is_stale_is_not_added_up_from_day_to_day() -> None:
         row(WEEK.first, "stale_syncs", 3, at_least=True),
     ]
     assert named(rows)["stale_syncs"].shown == "≥ 3"
+    late = named([row(DAY, "stale_syncs", 0, at_least=True)])["stale_syncs"]
+    assert (late.shown, late.met) == ("≥ 0", None), "it may be more"
 
 
 def test_the_trend_is_against_the_period_before_and_says_which_way_is_better() -> None:

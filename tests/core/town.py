@@ -301,7 +301,7 @@ class Town:
         )
         problem = book.problem
         standing = Standing(
-            held, error_class=str(problem.error_class) if problem else None,
+            held, rivals=held.rivals, error_class=str(problem.error_class) if problem else None,
             error_field=problem.field if problem else None,
         )  # fmt: skip
         sight = self.sight(key, word, target)

@@ -12,6 +12,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from zohosync.clock import Chance
+from zohosync.core.governor import PLANS
 from zohosync.core.kinds import KINDS
 from zohosync.core.records import LANES, Status
 from zohosync.core.sections import Targets
@@ -25,8 +26,9 @@ from zohosync.testing.world import WorldSettings, world
 
 BOARD = Path(__file__).resolve().parents[2] / "docs" / "grafana" / "zohosync.json"
 MAPPING = {
-    "customers": "select n as key, case n when 3 then null else 'P ' || n end as display_name, "
-    "case n when 2 then 'inactive' end as state from generate_series(1, 3) n",
+    "customers": "select n as key, case n when 3 then '' else 'P ' || n end as display_name, "
+    "n || '@example.com' as email, case n when 2 then 'inactive' else 'active' end as state "
+    "from generate_series(1, 3) n",
 }
 DAY_S = 86_400.0
 
@@ -34,24 +36,23 @@ DAY_S = 86_400.0
 async def lived(url: str, tell: OrganizationTouched) -> tuple[str, list[dict[str, Any]]]:
     """The page after a day in which one customer is made, one in two steps, and one fails."""
     clock = VirtualClock()
-    faults = Faults([Fault("status", times=1, status=503)])
+    faults = Faults([Fault("error_before_commit", "customers.create", times=1)])
     sandbox = Sandbox(clock=clock, chance=Chance(7), limits=SandboxLimits.lifted(), faults=faults)
     database = await Database.open(url, now=clock.now)
-    shown: list[Exposition] = []
-    settings = WorldSettings().working(poll_s=60.0)
+    metrics = Metrics(database, sandbox.organization_id)
+    shown = Exposition(metrics, Targets())
+    shown(tell)
+    settings = WorldSettings(limits=PLANS["standard"]).working(poll_s=60.0)
     async with world(
         database, MAPPING, sandbox, clock=clock, settings=settings,
-        listeners=[lambda event: shown[0](event)],
+        listeners=[shown],
     ) as joined:  # fmt: skip
-        metrics = Metrics(database, sandbox.organization_id)
-        shown.append(Exposition(metrics, Targets()))
-        shown[0](tell)
         await joined.source.mark_all("customers", priority=10)
         await joined.service.run_until_idle(asyncio.Event())
-        text = await shown[0].text()
+        text = await shown.text()
         await clock.sleep(DAY_S + LATE_S)
         await metrics.catch_up(90)
-        text_later = await shown[0].text()
+        text_later = await shown.text()
     async with database.transaction() as transaction:
         logs = await transaction.fetch_sql(
             "select key, status, result, calls, duration_ms, sync_ms, sync_calls"
@@ -144,13 +145,13 @@ def _asked(text: str) -> None:
         names = re.findall(r"\bzohosync_\w+", query)
         assert names, query
         assert set(names) <= set(there), f"{query}: {set(names) - set(there)} are not there"
-        labels = {label for name in names for label in there[name]}
+        allowed = {label for name in names for label in there[name]}
         matched = set(re.findall(r"[{,]\s*(\w+)\s*(?:=~|!~|!=|=)", query))
         grouped = {
             label.strip() for some in re.findall(r"\bby \(([^)]*)\)", query)
             for label in some.split(",")
         }  # fmt: skip
-        assert matched | grouped <= labels, f"{query}: {matched | grouped} of {labels}"
+        assert matched | grouped <= allowed, f"{query}: {matched | grouped} of {allowed}"
         assert query.count("(") == query.count(")")
     shown = {name for query in queries for name in re.findall(r"\bzohosync_\w+", query)}
     lacking = {name.removesuffix("_created") for name in there} - shown

@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from zohosync.core.kpis import KPIS, day_bounds
-from zohosync.core.sections import Upkeep
 from zohosync.errors import SettingsError
 from zohosync.store.database import Database
 from zohosync.store.metrics import Metrics
@@ -279,8 +278,10 @@ async def test_what_is_missing_is_caught_up_once_and_what_is_there_is_left(
         await metrics.roll_up(LONG - timedelta(days=3), 10)
         days = [LONG - timedelta(days=back) for back in (8, 7, 6, 5, 4, 2, 1, 0)]
         assert await metrics.catch_up(10) == days
-        assert await metrics.catch_up(10) == []
-        assert Upkeep().metrics_every_s == 86_400
+        assert await metrics.keep_up(10) is None
+        await run(database, "delete from zohosync.sync_metrics where metric_date > '2026-10-30'")
+        said = await metrics.keep_up(10)
+        assert said == "key figures rolled up: 2 days, 2026-10-31 to 2026-11-01"
 
 
 async def test_what_is_out_of_step_for_over_a_week_is_stale_and_stays_written(

@@ -133,7 +133,7 @@ COMMON: dict[str, Any] = {
     "closes": False, "heir_of": None, "word": "new", "newest": 10_000, "look": 5_000,
     "closed_for_s": 60, "channels": ["log"], "target": "customers", "for_s": 60, "taken": ["log"],
     "error": None, "retry_s": 60, "keep_s": 60, "notice_id": 900, "tries": 1, "reported": None,
-    "late_s": 60, "state": "healthy", "checks": "[]", "seek_s": 60, "data": "{}",
+    "late_s": 60, "lately_s": 60, "state": "healthy", "checks": "[]", "seek_s": 60, "data": "{}",
     "began": SystemClock().now() - timedelta(hours=2), "ended": SystemClock().now(),
     "stale_after": timedelta(days=7), "at_least": False,
     "first": SystemClock().now().date() - timedelta(days=7), "last": SystemClock().now().date(),

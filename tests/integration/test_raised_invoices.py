@@ -169,7 +169,7 @@ def test_two_bills_that_fit_one_invoice_do_not_fail_on_each_other(database_url: 
                 await sql(joined, both)
                 await clock.sleep(1_800.0)
                 stop.set()
-            found = await joined.database.fetch("read_reasons", org_id="10001", limit=9)
+            found = await joined.database.fetch("read_reasons", org_id="10001", limit=9, look=9)
             assert [(row["status"], row["reason"]) for row in found] == [
                 ("waiting", "Zoho has not raised it yet")
             ]

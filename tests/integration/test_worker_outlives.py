@@ -82,6 +82,11 @@ class Company:
         row += "on conflict (id) do update set name = excluded.name"
         self.overseer.transact([(row, None), (f"select zohosync.mark('customers', '{key}')", None)])
 
+    def brake(self, number: int) -> None:
+        """A kind is stopped that there is not: nothing but an alert."""
+        brakes = f'{{"kind {number}": {{"why": "too many"}}}}'
+        self.overseer.transact([(f"update zohosync.organizations set brakes = '{brakes}'", None)])
+
     def in_zoho(self) -> list[str]:
         """The names of the customers in Zoho, each as often as it is there."""
         return sorted(row["display_name"] for row in self.sandbox.ledger.records("customers"))
@@ -273,14 +278,17 @@ def test_each_statement_of_a_worker_may_fail_once_and_every_row_arrives_once(
             breaker.seen.clear()  # what a start needs is not asked here
             company.sandbox.wire.latency_s = (15.0, 15.0)  # leases are extended meanwhile
             company.write(1, "Ada")
+            company.brake(1)
             await company.in_step()
             names = sorted(set(breaker.seen) - {"note_jobs"})  # jobs are noted once, at the start
             assert {"beat", "commit", "extend_leases", "next_due", "token_save"} < set(names)
+            assert {"glance_alerts", "save_alerts", "settle_notice"} < set(names)
             for number, name in enumerate(names, start=2):
                 breaker.fail(verdict, name)
                 company.sandbox.tokens.expire()
                 company.write(number, f"P{number}")
                 company.write(1, f"Ada {number}")
+                company.brake(number)
                 await company.in_step()
                 for wait_s in (PRUNE_EVERY_S, 3_600.0):  # a job of upkeep, now and then
                     if not breaker.struck[name]:

@@ -1,7 +1,5 @@
-"""The report of key figures: gathered once, then told in a terminal, as Markdown, CSV or a page."""
+"""The report of key figures: gathered once, then told to people and to programs."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -11,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from zohosync.core.kpis import (
-    ALL,
     Figure,
     Period,
     entities_of,
@@ -20,7 +17,6 @@ from zohosync.core.kpis import (
     month_period,
     period_of,
     sparkline,
-    worded,
 )
 from zohosync.core.review import Answer, DayUse, review
 from zohosync.errors import SettingsError
@@ -33,13 +29,6 @@ if TYPE_CHECKING:
 
 CHART_DAYS = 30
 """What the page's plots show at the least."""
-
-PAGES = "pages"
-"""The folder of the package that holds the page and what is inlined into it."""
-
-INLINED = {
-    "style": "vendor/uPlot.min.css", "script": "vendor/uPlot.iife.min.js", "plots": "report.js",
-}  # fmt: skip
 
 BY_KIND = (
     "success_rate", "failed_syncs", "avg_sync_time", "p95_sync_time", "avg_attempts",
@@ -99,6 +88,7 @@ class Report:
 async def tell(screen: "Screen", settings: "Settings", asked: Asked, form: Form) -> int:
     """Gather it and tell it; of a month, the books follow. Raises SettingsError, DatabaseError."""
     from zohosync.bootstrap import open_database, organization_id
+    from zohosync.cli.kpi_files import as_csv, as_markdown, write_page
     from zohosync.cli.month import month_asked, tell_books
     from zohosync.cli.screen import OK
 
@@ -259,7 +249,7 @@ def figure_table(report: Report) -> tuple[list[str], list[list[str]]]:
         ]
         for figure in report.figures
     ]  # fmt: skip
-    columns = ["figure", "value", "target", "met", "than the period before"]
+    columns = ["figure", "value", "target", "met", "trend"]
     return [*columns, *(["course"] if long else [])], rows
 
 
@@ -286,51 +276,6 @@ def today_words(report: Report) -> str:
         f"{named['failed_syncs'].shown} failed, {named['api_calls'].shown} calls, "
         f"{named['calls_saved'].shown} saved, {named['rate_limit_hits'].shown} rate limit hits"
     )
-
-
-def as_markdown(report: Report) -> str:
-    """For a ticket or a wiki."""
-    parts = [f"# {title_of(report)}", _md(*figure_table(report))]
-    if report.by_kind:
-        parts += ["## By kind", _md(*kind_table(report))]
-    parts.append("## The monitoring checklist")
-    for answer in report.answers:
-        steps = "".join(f"\n- {step}" for step in answer.steps)
-        parts.append(f"**{answer.question}** {answer.answer}{steps and chr(10)}{steps}")
-    parts.append(today_words(report))
-    return "\n\n".join(parts)
-
-
-def _md(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    cells = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells
-    )
-
-
-def as_csv(report: Report) -> str:
-    """A row for each figure of the period, of all and of each kind, then one for each day."""
-    text = io.StringIO()
-    sheet = csv.writer(text, lineterminator="\n")
-    sheet.writerow(
-        ["first", "last", "entity_type", "metric_type", "value", "target", "met", "before"]
-    )
-    for entity, figures in ((ALL, report.figures), *report.by_kind.items()):
-        for figure in figures:
-            period = (report.period.first, report.period.last, entity, figure.kpi.name)
-            met = {None: "", True: "yes", False: "no"}[figure.met]
-            sheet.writerow(
-                [*period, _cell(figure.value), _cell(figure.target), met, _cell(figure.before)]
-            )
-        for place, day in enumerate(report.period.days if len(report.period.days) > 1 else ()):
-            for figure in figures:
-                value = _cell(figure.series[place])
-                sheet.writerow([day, day, entity, figure.kpi.name, value, "", "", ""])
-    return text.getvalue()
-
-
-def _cell(value: Decimal | None) -> str:
-    return "" if value is None else f"{round(value, 4).normalize():f}"
 
 
 def as_plain(report: Report) -> dict[str, Any]:
@@ -369,54 +314,3 @@ def _number(value: Decimal | None) -> Decimal | int | None:
     if value is None or value != value.to_integral_value():
         return value if value is None else round(value, 4)
     return int(value)
-
-
-def write_page(file: Path, report: Report) -> None:
-    """The report as one page that needs no other file, no network, and for its tables no script.
-
-    Raises SettingsError where it cannot be written.
-    """
-    from importlib.resources import files
-
-    from jinja2 import Environment
-    from markupsafe import Markup
-
-    from zohosync.cli.compare_files import whole
-
-    folder = files("zohosync").joinpath(PAGES)
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    page = environment.from_string(folder.joinpath("report.html").read_text(encoding="utf-8"))
-    inlined = {
-        name: Markup(folder.joinpath(source).read_text(encoding="utf-8"))  # noqa: S704  ours
-        for name, source in INLINED.items()
-    }
-    named = {figure.kpi.name: figure for figure in report.chart_figures}
-    text = page.render(
-        report=report, title=title_of(report), figures=report.figures, met=met_words,
-        sparkline=sparkline, kinds=kind_table(report), today=today_words(report), named=named,
-        worded=worded, series=_series(report, named), **inlined,
-    )  # fmt: skip
-    try:
-        with whole(file) as opened:
-            opened.write(text)
-    except OSError as error:
-        raise SettingsError(
-            f"The page cannot be written: {error.strerror or error}", place=str(file)
-        ) from None
-
-
-def _series(report: Report, named: Mapping[str, Figure]) -> dict[str, Any]:
-    """What the plots show: noon of each day, and each figure's values."""
-    use = {day.day: day for day in report.use}
-    return {
-        "days": [
-            int(datetime(day.year, day.month, day.day, tzinfo=ZoneInfo("UTC")).timestamp())
-            for day in report.chart.days
-        ],
-        "limit": [use[day].limit if day in use else None for day in report.chart.days],
-        "others": [use[day].foreign if day in use else None for day in report.chart.days],
-        **{
-            name: [None if value is None else float(round(value, 4)) for value in figure.series]
-            for name, figure in named.items()
-        },
-    }

@@ -68,7 +68,8 @@ async def _status(screen: Screen, settings: "Settings") -> int:
     screen.table(("kind", *seen, "marked"), rows)
     for reason in reasons:
         screen.line(
-            f"{reason['records']:,} {reason['kind']} {reason['status']}: {reason['reason']} "
+            f"{'about ' if reason['about'] else ''}{reason['records']:,} {reason['kind']} "
+            f"{reason['status']}: {reason['reason']} "
             f"(like {reason['sample_key']})",
             style=None if reason["status"] == "waiting" else "red",
         )

@@ -214,10 +214,12 @@ def _figure(kpi: Kpi, by_day: Days, period: Period, targets: Targets) -> Figure:
     if value is not None and target is not None:
         held = _held(kpi, value, len(now))
         met = held >= target if kpi.better == "high" else held <= target
-    series = tuple(_sum(kpi, _known(by_day, [day])) for day in period.days)
     at_least = any(
         day[kpi.name]["metadata"].get("at_least") for day in now.values() if kpi.name in day
     )
+    if at_least and met:
+        met = None  # it may be more
+    series = tuple(_sum(kpi, _known(by_day, [day])) for day in period.days)
     trend = _trend(_pace(kpi, value, len(now)), _pace(kpi, was, len(before)))
     return Figure(kpi, value, target, met, was, trend, series, at_least)
 

@@ -338,14 +338,9 @@ def _unlisted(kind: Kind, reply: Found, claim: Claim, scene: Scene) -> Settlemen
         UNLISTED,
     )
     return Settlement(
-        Status.WAITING,
-        "waiting",
-        soon_s,
-        problem=problem,
+        Status.WAITING, "waiting", soon_s, problem=problem, attempts=claim.attempts,
         looks=claim.looks + 1,
-        attempts=claim.attempts,
-        intent=IntentAfter.CLOSE,
-    )
+    )  # fmt: skip
 
 
 def _checked(step: Find, reply: Found, claim: Claim, _scene: Scene) -> Settlement:

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from zohosync.core.compare import BLIND, Sort, Verdict, name_of
+from zohosync.core.compare import BLIND, Here, Sort, There, Verdict, agree, borne_out, name_of
 from zohosync.core.covered import Share
 from zohosync.core.kind import Kind
 from zohosync.core.kinds import KINDS
@@ -162,6 +162,24 @@ def _bare(row: Row) -> Payload:
     tops = {str(slot.path[0]) for slot in row.desired.slots if len(slot.path) > 1}
     lists = {top for top in tops if isinstance(row.desired.payload.get(top), list)}
     return {**row.wanted, **{top: row.desired.payload[top] for top in lists}}
+
+
+def stands(here: Here, there: There, *, by_hand: bool) -> bool:
+    """Whether a row and a record that were found to be one are so still, as the link is made.
+
+    What made it sure must be so now: its `zoho_id`, where some name bears it out; else a name that
+    is enough. What only resembles it says nothing, unless it is only to be found. A person's word
+    (`by_hand`) stands where nothing says that they are two.
+    """
+    if by_hand:
+        return agree(here, there)
+    if here.seed == there.zoho_id:
+        return borne_out(here, there)
+    ours = (*here.names, *(here.likes if here.found_only else ()))
+    theirs = (*there.names, *(there.likes if here.found_only else ()))
+    named = any(one is not None and one == other for one, other in zip(ours, theirs, strict=True))
+    settled = None not in here.agree[:1]  # whose it is here
+    return named and settled and agree(here, there)
 
 
 def row_verdict(kind: Kind, row: Row, verdict: Verdict, there: Payload | None) -> dict[str, Any]:

@@ -20,8 +20,6 @@ from zohosync.core.compare import (
     Here,
     There,
     Verdict,
-    agree,
-    borne_out,
     lacks,
     name_of,
     shifted,
@@ -31,14 +29,18 @@ from zohosync.core.compare import (
 from zohosync.core.covered import Covering, covered_of, sort_covering
 from zohosync.core.kind import Kind
 from zohosync.core.kinds import KINDS
-from zohosync.core.pairs import Row, held, label, linked_row, named, plain, row_verdict, shares
-from zohosync.core.records import (
-    UPKEEP,
-    Candidate,
-    Payload,
-    Ref,
-    canonical,
+from zohosync.core.pairs import (
+    Row,
+    held,
+    label,
+    linked_row,
+    named,
+    plain,
+    row_verdict,
+    shares,
+    stands,
 )
+from zohosync.core.records import UPKEEP, Candidate, Payload, Ref, canonical
 from zohosync.core.replies import Found, Unavailable, Unreachable
 from zohosync.engine.joined import here_in, joined, rows_of
 from zohosync.errors import MappingError, RemoteError
@@ -345,8 +347,7 @@ class Comparer:
         if zoho_id not in seen:
             return False
         there = there_of(kind, zoho_id, named(seen[zoho_id], WIRES[kind.name].by_name, names))
-        here = here_in(row, live=self._live)
-        return agree(here, there) if by_hand else borne_out(here, there)
+        return stands(here_in(row, live=self._live), there, by_hand=by_hand)
 
     async def _read_lately(self, reading: Reading, kind: str) -> int:
         """The comparison of a kind that another one needs, not older than an hour."""

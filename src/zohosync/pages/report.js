@@ -43,7 +43,7 @@
       width: card.clientWidth - 34, height: 210,
       tzDate: (at) => uPlot.tzDate(new Date(at * 1e3), "UTC"),
       cursor: { drag: { x: false, y: false } },
-      scales: { y: { range: (_, least, most) => {
+      scales: { x: { range: (_, first, last) => [first - 43200, last + 43200] }, y: { range: (_, least, most) => {
         const bottom = low ?? Math.min(least ?? 0, 99), top = high ?? Math.max(most ?? 1, 1);
         return [bottom - (low == null ? (top - bottom) * 0.05 : 0), top + (top - bottom) * 0.05];
       } } },

@@ -19,6 +19,7 @@ from zohosync.simulate.acts import end_many, found_people
 from zohosync.simulate.agreement import markers_of
 from zohosync.simulate.oracles import Violation
 from zohosync.simulate.picture import Person
+from zohosync.simulate.process import Errand
 from zohosync.simulate.world import World
 from zohosync.store.database import Database
 from zohosync.store.history import History
@@ -205,7 +206,7 @@ async def look_at_brakes(world: World) -> None:
 # ------------------------------------------------------------------------- compare, on real books
 
 
-async def _again(world: World, errand: errands.Errand) -> bool:
+async def _again(world: World, errand: Errand) -> bool:
     """A command is given until it comes to its end, a few times."""
     for tries in range(1, TRIES + 1):
         if await world.command(errand):

@@ -79,6 +79,11 @@ class Diary:
             found.add(GONE)
         return found or {GONE}
 
+    def began_s(self, name: Name) -> float:
+        """When there was such a row for the first time."""
+        entries = self.rows.get(name)
+        return entries[0].at_s if entries else float("inf")
+
     def changed(self, name: Name, since_s: float, until_s: float) -> bool:
         """Whether a row, or what the mapping says of its kind, changed between these moments."""
         moments = [entry.at_s for entry in self.rows.get(name, ())]
@@ -109,6 +114,7 @@ class Diary:
 def _rows_of(picture: Picture) -> Iterator[tuple[Name, str, tuple[Any, ...]]]:
     """Every row: kind and key, how it stands, and what it says, its own name first."""
     away = {each.id for each in picture.people.values() if each.gone or each.kind == "test"}
+    said: tuple[Any, ...]
     for person in picture.people.values():
         said = (person.email, person.name, person.phone, person.street, person.city,
                 person.company_name)  # fmt: skip
@@ -188,7 +194,11 @@ def absence(diary: Diary, facts: Facts, books: Books) -> Iterator[str]:
     """
     keys = _keys_of(facts, books)
     for request, kind, zoho_id in endings(facts):
-        named = keys.get((kind, zoho_id), set())
+        named = {  # one that came later has taken the link over from another
+            key
+            for key in keys.get((kind, zoho_id), ())
+            if diary.began_s((kind, key)) <= request.arrived_s
+        }
         stands: set[str] = set()
         for key in named:
             stands |= diary.stands((kind, key), request.arrived_s - LOOKBACK_S, request.arrived_s)

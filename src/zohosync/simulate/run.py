@@ -14,7 +14,7 @@ from zohosync.simulate import promises
 from zohosync.simulate.arena import Arena
 from zohosync.simulate.evidence import Promise
 from zohosync.simulate.happenings import HAPPENINGS, set_right
-from zohosync.simulate.operators import books_before, go_live, look_at_brakes
+from zohosync.simulate.operators import books_before, go_live, look_at_brakes, settle
 from zohosync.simulate.oracles import Scene, Violation, judge
 from zohosync.simulate.promises import Diary
 from zohosync.simulate.world import World
@@ -28,6 +28,9 @@ hundred records change in four hours."""
 
 QUIET_DAYS = 3
 """How long after the last fault a run may need until nothing moves by itself any more."""
+
+SITTINGS = 5
+"""How often an operator comes back to what waits for a word, when all else rests."""
 
 LINK_HORIZON_S = 30_000.0
 """What is due within this time is waited for; an invoice that Zoho is to raise is looked for after
@@ -107,12 +110,16 @@ async def _quiet(world: World) -> None:
     """Wait until nothing moves by itself any more."""
     give_up = world.clock.monotonic() + QUIET_DAYS * 86_400
     left: dict[str, Any] = {}
+    sittings = 0
     while world.clock.monotonic() < give_up:
         await world.clock.sleep(120)
         now = world.ground.database_now()
         (left,) = world.overseer.rows(_LEFT, {"horizon_s": LINK_HORIZON_S, "now": now})
-        if not left["busy"]:
+        if not left["busy"] and (not left["held"] or sittings >= SITTINGS):
             return
+        if not left["busy"]:  # what could not be linked while Zoho was closed to us
+            sittings += 1
+            await settle(world)
         await look_at_brakes(world)
         await world.clock.sleep(min(max(0.0, left["due_in_s"] or 0.0), 3_000.0))
     world.bugs.append(Violation("quiet", f"not quiet after {QUIET_DAYS} days: {left}"))
@@ -123,6 +130,7 @@ select exists (select from zohosync.marks)
     or exists (select from zohosync.records r where r.lease_until is not null
                 or (r.due_at is not null
                     and r.due_at < %(now)s + make_interval(secs => %(horizon_s)s))) as busy,
+  exists (select from zohosync.records r where r.rivals <> '{}' and r.zoho_id is null) as held,
   (select extract(epoch from min(r.due_at) - %(now)s)::float8 from zohosync.records r
     where r.lease_until is null and r.due_at is not null) as due_in_s
 """

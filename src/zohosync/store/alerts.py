@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from zohosync.core.alerts import Alert, Decision, Notice
@@ -10,7 +10,7 @@ from zohosync.core.causes import ALIVE_S, CLOSED_FOR_S, Facts
 from zohosync.core.governor import DOWN_AFTER
 from zohosync.core.records import LANES, Ref
 from zohosync.store.connection import exact_json
-from zohosync.store.database import Database, Row, Transaction
+from zohosync.store.database import Database, Row
 
 SEND_LEASE_S = 120.0
 """How long a notice is nobody else's while it is sent."""
@@ -21,7 +21,7 @@ GIVE_UP_S = 7 * 86_400.0
 KEEP_DAYS = 30
 """How long ended alerts and sent notices are kept."""
 
-LATELY = timedelta(days=1)
+LATELY_S = 86_400.0
 """What ended longer ago is not listed; `decide` need not remember it."""
 
 
@@ -62,6 +62,7 @@ class AlertBook:
         """A worker that was not seen for `alive_s` is silent."""
         self._database = database
         self._org_id = org_id
+        self._who = {"org_id": org_id}
         self._alive_s = alive_s
 
     async def glance(self, channels: Iterable[str]) -> Glance | None:
@@ -85,10 +86,8 @@ class AlertBook:
         or the organisation is not known.
         """
         async with self._database.transaction() as transaction:
-            locked = await transaction.fetch_one("lock_alerts", org_id=self._org_id)
-            if locked is None or not locked["ours"]:
-                return None
-            books = await self._read(transaction)
+            locked, *read = await transaction.batch(("lock_alerts", self._who), *self._reads())
+            books = self._books(read) if locked[0]["ours"] else None
             if books is None:
                 return None
             decision = judge(books)
@@ -105,22 +104,22 @@ class AlertBook:
 
     async def books(self) -> Books | None:
         """Everything as it is, without judging it; None: the organisation is not known."""
-        async with self._database.transaction(read_only=True) as transaction:
-            return await self._read(transaction)
+        return self._books(await self._database.batch(*self._reads()))
 
-    async def _read(self, transaction: Transaction) -> Books | None:
-        who = {"org_id": self._org_id}
-        vitals, groups, workers, comparisons, mutes = await transaction.batch(
-            ("read_vitals", {**who, "priorities": list(LANES)}),
-            ("read_causes", who),
-            ("read_workers", who),
-            ("read_comparisons", who),
-            ("read_mutes", who),
-        )
+    def _reads(self) -> list[tuple[str, dict[str, Any]]]:
+        """What is read of everything, in one round trip."""
+        others = ("read_causes", "read_workers", "read_comparisons", "read_mutes")
+        return [
+            ("read_vitals", {**self._who, "priorities": list(LANES)}),
+            *((name, self._who) for name in others),
+            ("read_alerts", {**self._who, "lately_s": LATELY_S}),
+        ]
+
+    def _books(self, read: Sequence[list[Row]]) -> Books | None:
+        vitals, groups, workers, comparisons, mutes, rows = read
         if not vitals:
             return None
         now = vitals[0]["now"]
-        rows = await transaction.fetch("read_alerts", **who, since=now - LATELY)
         reports = {row["fingerprint"]: row["reported"] for row in rows if row["reported"]}
         return Books(
             Facts(now, vitals[0], groups, workers, comparisons, reports, self._alive_s),

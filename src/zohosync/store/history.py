@@ -9,6 +9,9 @@ from zohosync.core.records import Claim, Ref
 from zohosync.store.claims import claim_of
 from zohosync.store.database import Database, Row
 
+LOOK = 1_000
+"""Records of a kind and status whose reasons are looked at: some milliseconds' work."""
+
 MOVING = ("marked", "pending", "syncing", "retrying", "uncertain")
 
 
@@ -57,8 +60,13 @@ class History:
         return Progress(total(*MOVING), total("failed"), total("waiting"), by_kind)
 
     async def reasons(self, limit: int = 10) -> list[Row]:
-        """The most frequent reasons why records need a person, or wait, each with a sample key."""
-        return await self._database.fetch("read_reasons", org_id=self._org_id, limit=limit)
+        """The most frequent reasons why records need a person, or wait, each with a sample key.
+
+        `records` is `about` that many where a kind has more than LOOK in one status.
+        """
+        return await self._database.fetch(
+            "read_reasons", org_id=self._org_id, limit=limit, look=LOOK
+        )
 
     async def stopped(self) -> list[Row]:
         """Every record that is neither in step nor skipped, with its reason; by kind and key."""

@@ -128,10 +128,12 @@ class Metrics:
         return Snapshot(organization, moment, [*(records or ()), *chain(*counted)], calls, figures)
 
     async def _measure(self, began: datetime, ended: datetime, *, at_least: bool) -> list[Row]:
-        return await self._database.fetch(
-            "measure_day", org_id=self._org_id, began=began, ended=ended, at_least=at_least,
-            stale_after=STALE_AFTER,
-        )  # fmt: skip
+        async with self._database.transaction(read_only=True) as transaction:
+            await transaction.fetch("allow_memory")
+            return await transaction.fetch(
+                "measure_day", org_id=self._org_id, began=began, ended=ended, at_least=at_least,
+                stale_after=STALE_AFTER,
+            )  # fmt: skip
 
     async def _known(self) -> Row:
         row = await self._database.fetch_one("read_organization", org_id=self._org_id)
