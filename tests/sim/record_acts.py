@@ -78,6 +78,7 @@ class Acts:
             self.look_up(self.statuses.get(ref), Status(row["status"]), by, ref == settled)
         self.statuses = {ref: Status(row["status"]) for ref, row in rows.items()}
         assert not stuck(self.book), "at rest, and without an exit"
+        assert not self.ground.miscounted()
         self.sound = True
 
     def look_up(self, before: Status | None, after: Status, by: str, settled: bool) -> None:

@@ -91,6 +91,20 @@ class Ground:
     def rows(self) -> dict[Ref, dict[str, Any]]:
         return {Ref(row["kind"], row["key"]): row for row in self.plain.execute(READ.encode())}
 
+    def miscounted(self) -> list[Any]:
+        """Where the maintained counts are not what a full count says."""
+        return self.plain.execute(MISCOUNTED.encode()).fetchall()
+
+
+MISCOUNTED = """
+select kind, status, linked, timed, sum(records) as apart
+  from (select kind, status, linked, timed, records from zohosync.record_counts
+        union all select kind, status, linked, timed, records from zohosync.count_deltas
+        union all select kind, status, zoho_id is not null, due_at is not null, -1
+          from zohosync.records) c
+ group by 1, 2, 3, 4 having sum(records) <> 0
+"""
+
 
 @dataclass(slots=True)
 class Hand:
