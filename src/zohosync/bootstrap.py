@@ -267,6 +267,7 @@ async def open_service(
             accounts_url=settings.zoho.accounts_url,
             secret_key=secret_of(settings.zoho.secret_key) if settings.zoho.secret_key else None,
             transport=transport,
+            ttl_s=settings.caches.token_ttl_s,
         )
         stack.push_async_callback(tokens.aclose)
         remote = Remote(

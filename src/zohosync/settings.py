@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from zohosync.core.brake import OPTIONS as BRAKE
 from zohosync.core.brake import Brake
 from zohosync.core.governor import PLANS, Limits
+from zohosync.core.guide import OPTIONS as GUIDE
+from zohosync.core.guide import feed, shown_as
 from zohosync.core.kinds import KINDS, MAPPED
 from zohosync.core.limits import NUMBERS, in_words, limits_from
 from zohosync.core.limits import OPTIONS as LIMITS
@@ -125,6 +127,7 @@ _ENTRIES = (
     *LIMITS,
     *BRAKE,
     *SECTIONS,
+    *GUIDE,
     Option("worker.slots", number(1, 200, whole=True), 10),
     Option("worker.lease_s", number(2, 600, whole=False), 6.0),
     Option("worker.heartbeat_s", number(0.1, 300, whole=False), 2.0),
@@ -191,7 +194,9 @@ def _load(project: Path, document: Document, flags: Mapping[str, Any]) -> Settin
     origins: dict[str, Origin] = {}
     for entry in _ENTRIES:
         values[entry.name], origins[entry.name] = _effective(entry, flags, secrets, document)
+    feed(values, origins, {entry.name: entry.read for entry in _ENTRIES})
     limits = _limits(values, origins)
+    origins |= shown_as(values, origins, limits)
     _agree(values, origins, document)
     kinds, notes = _kinds(project, document)
     directory = (project / values["database.directory"]).absolute()
@@ -275,7 +280,13 @@ def _limits(values: Mapping[str, Any], origins: dict[str, Origin]) -> Limits:
     """The limits of the plan, or with `custom` the user's own numbers over those of standard."""
     plan = values["limits.plan"]
     if plan != CUSTOM:
-        if said := [name for name in NUMBERS if values[f"limits.{name}"] is not None]:
+        names = [name for name in NUMBERS if values[f"limits.{name}"] is not None]
+        ours = plan == "guide"  # whose own numbers may be said with it
+        if said := [
+            name
+            for name in names
+            if not (ours and origins[f"limits.{name}"].source.startswith("guide."))
+        ]:
             raise SettingsError(
                 f"limits.{said[0]} says nothing while limits.plan is {plan}",
                 place=origins[f"limits.{said[0]}"].source,

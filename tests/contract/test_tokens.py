@@ -44,11 +44,12 @@ def tokens_on(
     owner: str = "w1",
     client: Credentials | None = None,
     secret_key: Secret | None = None,
+    ttl_s: float = 86_400.0,
 ) -> Tokens:
     return Tokens(
         client or credentials(), cache=cache, gate=gate or RecordingGate(clock), clock=clock,
         owner=owner, accounts_url=ACCOUNTS, transport=httpx2.ASGITransport(sandbox.app),
-        secret_key=secret_key,
+        secret_key=secret_key, ttl_s=ttl_s,
     )  # fmt: skip
 
 
@@ -78,6 +79,18 @@ async def test_a_token_is_replaced_five_minutes_before_it_ends() -> None:
     second = await tokens.token()
     assert second.secret != first.secret
     assert await minted(sandbox) == 2
+    await tokens.aclose()
+
+
+async def test_a_token_is_renewed_sooner_where_it_is_to_be_kept_for_less_long() -> None:
+    clock = HandClock()
+    sandbox, cache = sandbox_on(clock), MemoryCache(clock)
+    tokens = tokens_on(sandbox, cache, clock, ttl_s=900.0)
+    first = await tokens.token()
+    clock.moment_s += 599.0
+    assert await tokens.token() == first
+    clock.moment_s += 2.0
+    assert (await tokens.token()).secret != first.secret
     await tokens.aclose()
 
 

@@ -112,7 +112,9 @@ def test_pauses_between_batches_are_part_of_it() -> None:
     mixed = replace(STANDING, mix={"customers": 600, "products": 600})
     found = forecast({BULK: 1_200}, guide, mixed)
     assert found.hours is not None
-    assert found.hours * 60 == pytest.approx(600 / 5 * 5 / 60 + 1_200 / 119, rel=0.05)
+    assert found.hours * 60 == pytest.approx(
+        600 / 5 * 5 / 60 + 600 / 5 * 3 / 60 + 1_200 / 119, rel=0.05
+    )
 
 
 def test_the_reserve_for_live_comes_free_towards_midnight() -> None:

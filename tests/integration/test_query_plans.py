@@ -119,7 +119,7 @@ COMMON: dict[str, Any] = {
     "log_status": "success", "request": None, "response": None, "result": "created",
     "step": "create", "installation": "x", "looked": False, "reads_saved": 0,
     "sure": True, "steps": [80, 95, 100], "keep_days": 90,
-    "role": "w1", "view": "t",
+    "role": "w1", "view": "t", "indexes": ["records_due"],
     "who": "w1", "busy_s": 60, "comparison_id": 1198, "pass": 1, "page": 2, "torn": False,
     "after": "z5", "sorts": ["differs"], "counts": "{}", "versions": '{"4004": 2}',
     "rows": '[{"key": "4004", "zoho_id": "z4004", "place": 1, "fields": {}, "rivals": ["z1"],'

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from zohosync.core.governor import PLANS
+from zohosync.core.guide import MEANINGS
 from zohosync.core.kinds import MAPPED
 from zohosync.errors import SettingsError
 from zohosync.settings import DATA_CENTERS, SECRETS_FILE, Settings, load
@@ -284,3 +285,89 @@ def test_a_wrong_word_for_it_is_named(tmp_path: Path, text: str, names: tuple[st
     error = refused(tmp_path, text)
     assert all(name in str(error) for name in names), str(error)
     assert "line 2" in str(error)
+
+
+def in_guide(settings: Settings) -> dict[str, str]:
+    origins = {origin.name: origin for origin in settings.origins}
+    return {n.partition(".")[2]: o.shown for n, o in origins.items() if n.startswith("guide.")}
+
+
+def test_the_plan_guide_holds_exactly_the_guides_values(tmp_path: Path) -> None:
+    settings = load(project(tmp_path, '[limits]\nplan = "guide"\n'))
+    expected = {name: str(meaning.value) for name, meaning in MEANINGS.items()}
+    sizes = "customers 5, subscriptions 5, invoices 10, payments 10"
+    assert in_guide(settings) == {**expected, "batch_sizes": sizes}
+    assert source_of(settings, "guide.request_delay") == "limits.gap_s: plan guide"
+
+
+def test_what_the_guide_says_holds_in_the_setting_that_means_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = """
+[limits]
+plan = "guide"
+[guide]
+request_delay = 200
+batch_delay = 4000
+max_requests_per_minute = 90
+batch_sizes = { customers = 3, payments = 6 }
+max_retries = 4
+retry_base_delay = 2500
+rate_limit_retry_delay = 900000
+token_cache_ttl = 1800000
+org_data_cache_ttl = 7200000
+sync_status_cache_ttl = 15000
+metrics_calculation_interval = 43200000
+health_check_interval = 60000
+alert_check_interval = 120000
+batch_update_interval = 60000
+"""
+    monkeypatch.setenv("ZOHOSYNC_GUIDE_SYNC_DEBOUNCE_MS", "60000")
+    settings = load(project(tmp_path, text))
+    limits, work = settings.limits, settings.worker
+    assert (limits.gap_s, limits.per_minute, limits.block_s) == (0.2, 90, 900.0)
+    assert limits.pace.pause_s == 4.0
+    assert limits.pace.sizes == {"customers": 3, "subscriptions": 5, "invoices": 10, "payments": 6}
+    assert (work.max_retries, work.retry_base_s, work.debounce_s) == (4, 2.5, 60.0)
+    caches, upkeep = settings.caches, settings.upkeep
+    assert (caches.token_ttl_s, caches.org_data_ttl_s, caches.sync_status_ttl_s) == (1800, 7200, 15)
+    assert (upkeep.metrics_every_s, upkeep.health_every_s, upkeep.alerts_every_s) == (
+        43_200, 60, 120,
+    )  # fmt: skip
+    assert source_of(settings, "limits.gap_s") == "guide.request_delay, zohosync.toml line 5"
+    assert source_of(settings, "guide.request_delay") == "zohosync.toml line 5"
+    assert in_guide(settings)["request_delay"] == "200"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "[worker]\ndebounce_s = 60\n[guide]\nsync_debounce_ms = 300000\n",
+            ("guide.sync_debounce_ms", "worker.debounce_s", "line 2", "line 4"),
+        ),
+        (
+            "[guide]\nsync_debounce_ms = 300000\nbatch_update_interval = 60000\n",
+            ("guide.batch_update_interval", "worker.debounce_s", "guide.sync_debounce_ms"),
+        ),
+        (
+            "[pace]\nsize_customers = 4\n[guide]\nbatch_sizes = { customers = 5 }\n",
+            ("guide.batch_sizes", "pace.size_customers"),
+        ),
+        ("[guide]\nmax_requests_per_minute = 120\n", ("says nothing while", "guide.max_requests")),
+        ("[guide]\nrequest_delay = 1500\n", ("guide.request_delay", "limits.gap_s", "0 to 1")),
+        ("[guide]\ntoken_cache_ttl = 1000\n", ("guide.token_cache_ttl", "cache.token_ttl_s")),
+        ("[guide]\nbatch_sizes = { plans = 5 }\n", ("guide.batch_sizes", "plans")),
+        ("[guide]\nrequest_dely = 5\n", ("did you mean guide.request_delay",)),
+    ],
+)
+def test_a_number_said_twice_or_not_meant_is_refused_with_both_names(
+    tmp_path: Path, text: str, words: tuple[str, ...]
+) -> None:
+    said = str(refused(tmp_path, text))
+    assert all(word in said for word in words), said
+
+
+def test_the_same_thing_said_twice_alike_is_no_fault(tmp_path: Path) -> None:
+    text = "[worker]\ndebounce_s = 60\n[guide]\nsync_debounce_ms = 60000\n"
+    assert load(project(tmp_path, text)).worker.debounce_s == 60.0

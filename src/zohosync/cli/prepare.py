@@ -244,11 +244,22 @@ def _quoted(value: str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def check(project: ProjectDir = HERE, json: AsJson = False) -> int:
+def check(
+    project: ProjectDir = HERE,
+    production: Annotated[
+        bool,
+        typer.Option("--production", help="Is the installation fit for production? Item by item."),
+    ] = False,
+    json: AsJson = False,
+) -> int:
     """Does the mapping fit your tables and Zoho's API? Names each fault; spends no call.
 
     Reads every row of every mapping. Exit code 1 when there are faults.
     """
+    if production:
+        from zohosync.cli.production import check_production
+
+        return asyncio.run(check_production(Screen(json), settings_of(project)))
     return asyncio.run(_check(Screen(json), settings_of(project)))
 
 

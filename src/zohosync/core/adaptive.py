@@ -16,7 +16,8 @@ class Pace:
     the share that ended in overload is averaged in (`old` of what was, the rest of what is new; the
     first one is taken as it is). Over `shrink_over` the size loses one, under `grow_under` it gains
     one. `sizes` and `pauses_s` are the batches of a kind in backfills: after so many calls, so long
-    a pause; no pause, no batches.
+    a pause; no pause, no batches. A kind with no pause of its own has `pause_s`, and batches of
+    `start`.
     """
 
     start: int = 5
@@ -27,6 +28,13 @@ class Pace:
     grow_under: float = 0.1
     sizes: Mapping[str, int] = field(default_factory=dict)
     pauses_s: Mapping[str, float] = field(default_factory=dict)
+    pause_s: float = 0.0
+
+    def batch_of(self, kind: str) -> tuple[int, float]:
+        """The size of a kind's batches, and the pause after each; no pause where there are none."""
+        if kind in self.pauses_s:
+            return self.sizes.get(kind, MANY), self.pauses_s[kind]
+        return self.sizes.get(kind, self.start), self.pause_s
 
     def faults(self) -> list[str]:
         """What is wrong with the numbers, in words."""
@@ -47,7 +55,7 @@ class Pace:
         ]
         faults += [
             f"pace.pauses_s.{kind} is {pause_s}: it must be between 0 and 60"
-            for kind, pause_s in self.pauses_s.items()
+            for kind, pause_s in {**self.pauses_s, "other kinds": self.pause_s}.items()
             if not 0 <= pause_s <= 60  # the journal is read for a minute back
         ]
         return faults

@@ -49,6 +49,7 @@ def cost_of(calls: int, limits: Limits, *, used_today: int = 0) -> Cost:
     """What so many calls take under these limits, the first day shortened by `used_today`."""
     rates = [limits.per_minute, limits.in_flight and limits.in_flight * 60.0 / CALL_S]
     rates.append(limits.per_second and limits.per_second * 60)
+    rates.append(60.0 / limits.gap_s if limits.gap_s else None)
     known = [float(rate) for rate in rates if rate]
     per_minute = min(known) * 60.0 / MINUTE_S if known else float("inf")
     minutes = calls / per_minute

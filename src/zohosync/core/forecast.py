@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
-from zohosync.core.adaptive import MANY
 from zohosync.core.figures import CALL_S, span_words
 from zohosync.core.governor import MINUTE_S, PLANS, Limits
 from zohosync.core.records import BULK, LANES, LIVE, NORMAL
@@ -105,7 +104,7 @@ def forecast(wanted: Mapping[int, int], limits: Limits, standing: Standing) -> F
             last, end = lane, _end_of(above, lane, limits, standing)
         ends_at = _local(end.at if calls else standing.now, standing)
         lanes.append(LaneForecast(lane, calls, standing.arrivals.get(lane, 0.0), ends_at))
-    day_alone = replace(limits, per_minute=None, in_flight=None, per_second=None)
+    day_alone = replace(limits, per_minute=None, in_flight=None, per_second=None, gap_s=0.0)
     days_alone = _end_of(above, last, day_alone, replace(standing, closed_s=0.0)).days
     return Forecast(
         calls=above,
@@ -206,6 +205,8 @@ def _rate(lane: int, limits: Limits, standing: Standing) -> float:
         rates.append((limits.in_flight - kept) / CALL_S)
     if limits.per_second:
         rates.append(float(limits.per_second))
+    if limits.gap_s:
+        rates.append(1.0 / limits.gap_s)
     rate, calls = min(rates), sum(standing.mix.values())
     if lane > BULK or not calls:
         return rate
@@ -215,8 +216,8 @@ def _rate(lane: int, limits: Limits, standing: Standing) -> float:
 
 def _pauses_s(kind: str, calls: int, limits: Limits) -> float:
     """How long the pauses of a kind's batches are together."""
-    pace = limits.pace
-    return calls * pace.pauses_s.get(kind, 0.0) / pace.sizes.get(kind, MANY)
+    size, pause_s = limits.pace.batch_of(kind)
+    return calls * pause_s / size
 
 
 def _least(lane: int, limits: Limits, limit: int, used: Mapping[int, int] | None = None) -> float:

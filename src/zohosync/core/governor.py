@@ -86,7 +86,8 @@ class Shares:
 class Limits:
     """What the organisation's plan allows; None lifts a limit.
 
-    `block_s` is how long the organisation stays closed when a 429 names no `Retry-After`.
+    `block_s` is how long the organisation stays closed when a 429 names no `Retry-After`; `gap_s`
+    is the least time between the starts of two calls.
     """
 
     per_minute: int | None
@@ -98,6 +99,7 @@ class Limits:
     warn_at: int | None = None
     shares: Shares = field(default_factory=Shares)
     pace: Pace = field(default_factory=Pace)
+    gap_s: float = 0.0
 
     def faults(self) -> list[str]:
         """What is wrong with the numbers, in words."""
@@ -112,6 +114,8 @@ class Limits:
             faults.append(
                 f"limits.block_s is {self.block_s}: it must be over 0 and at most {BLOCK_MAX_S:g}"
             )
+        if not 0 <= self.gap_s <= 1:
+            faults.append(f"limits.gap_s is {self.gap_s}: it must be between 0 and 1")
         return faults + self.shares.faults() + self.pace.faults()
 
 
@@ -128,7 +132,9 @@ PLANS = MappingProxyType(
             per_second=10,
             block_s=600.0,
             warn_at=20_000,
+            gap_s=0.15,
             pace=Pace(
+                pause_s=3.0,
                 sizes={kind.name: kind.guide_batch[0] for kind in _BATCHED if kind.guide_batch},
                 pauses_s={kind.name: kind.guide_batch[1] for kind in _BATCHED if kind.guide_batch},
             ),
@@ -220,6 +226,10 @@ def admit(view: JournalView, limits: Limits, wanted: int, *, probe: bool = False
     ):
         if limit is not None:
             rooms.append((*_room(limit, taken, held_s, now), reason))
+    if limits.gap_s > 0:
+        gap = timedelta(seconds=limits.gap_s)
+        free_at = max(view.second_from, default=now - gap) + gap
+        rooms.append((0, free_at, "gap") if free_at > now else (1, now + gap, "gap"))
     granted = max(0, min([wanted, *(room for room, _, _ in rooms)]))
     if granted >= wanted:
         return Verdict(granted)

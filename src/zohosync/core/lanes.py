@@ -336,9 +336,8 @@ class _Turn:
             if (at := due - (BURST - 1) * spacing) > self._view.now:
                 holds.append(_Hold(at, "pace"))
         pace = self._limits.pace
-        pause_s = pace.pauses_s.get(asked.kind or "", 0.0)
+        size, pause_s = pace.batch_of(asked.kind or "")
         if asked.lane == BULK and asked.kind and pause_s > 0:
-            size = pace.sizes.get(asked.kind, MANY)
             starts = self._batches.get(asked.kind, [])
             if (over := batch_over(starts, self._view.now, size, pause_s)) is not None:
                 holds.append(_Hold(over, "batch"))

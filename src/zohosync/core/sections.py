@@ -99,11 +99,15 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class Caches:
-    """How long a copy serves; seconds. The numbers are the guide's."""
+    """How long a copy serves; seconds. The numbers are the guide's.
+
+    An access token is renewed after `token_ttl_s` even where Zoho lets it live longer.
+    """
 
     org_data_ttl_s: float = 86_400.0
     sync_status_ttl_s: float = 30.0
     misses_ttl_s: float = 60.0
+    token_ttl_s: float = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +156,7 @@ OPTIONS = (
     Option("cache.org_data_ttl_s", _SPELL, 86_400.0),
     Option("cache.sync_status_ttl_s", _SPELL, 30.0),
     Option("cache.misses_ttl_s", _SPELL, 60.0),
+    Option("cache.token_ttl_s", number(600, 86_400, whole=False), 3_600.0),
     Option("alerts.channels", secret_text, Secret(""), secret=True, in_file=False),
     Option("alerts.quiet_from", time_of_day),
     Option("alerts.quiet_to", time_of_day),

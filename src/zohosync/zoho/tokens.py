@@ -179,8 +179,13 @@ class Tokens:
         accounts_url: str | None = None,
         secret_key: Secret | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
+        ttl_s: float = 86_400.0,
     ) -> None:
-        """`owner` names this process in the cache; `secret_key` None: see cipher_of."""
+        """`owner` names this process in the cache; `secret_key` None: see cipher_of.
+
+        A token is taken to live no longer than `ttl_s`, whatever Zoho says.
+        """
+        self._ttl_s = ttl_s
         self._credentials = credentials
         self._cache = cache
         self._clock = clock
@@ -269,7 +274,8 @@ class Tokens:
                 raise _no_token(heard.reply)
             minted = Minted.of(heard.document)
             sealed = self._cipher.encrypt(minted.secret.reveal().encode()).decode()
-            domain, good_for_s = minted.api_domain or self._api_domain, minted.good_for_s
+            domain = minted.api_domain or self._api_domain
+            good_for_s = min(minted.good_for_s, self._ttl_s)
             await self._cache.save(self._key, self._owner, access_token=sealed,
                                    api_domain=domain, good_for_s=good_for_s)  # fmt: skip
         except BaseException:
