@@ -218,14 +218,15 @@ class Database:
         Waiting for a lock and idling inside are limited to 2 s each. `row_security_off` makes a
         read that policies would filter an error. Transactions do not nest.
         """
-        begin = [f"{BEGIN} read {'only' if read_only else 'write'}"]
+        begin, local = [f"{BEGIN} read {'only' if read_only else 'write'}"], list[str]()
         if row_security_off:
-            begin.append("set local row_security = off")
+            local.append("set_config('row_security', 'off', true)")
         if statement_timeout_s is not None:
-            begin.append(f"set local statement_timeout = {int(statement_timeout_s * 1000)}")
+            limit = int(statement_timeout_s * 1000)
+            local.append(f"set_config('statement_timeout', '{limit}', true)")
         if time_zone is not None:  # a name that ZoneInfo knows: no quote in it
-            begin.append(f"set local time zone '{time_zone}'")
-        return _Scope(self._links, begin)
+            local.append(f"set_config('timezone', '{time_zone}', true)")
+        return _Scope(self._links, [*begin, *([f"select {', '.join(local)}"] if local else [])])
 
     async def fetch(self, query: str, /, **params: Any) -> list[Row]:
         """All rows of a query, in a transaction of its own."""
@@ -397,4 +398,5 @@ class _Scope:
 
 
 async def _rows(cursor: psycopg.AsyncCursor[Row]) -> list[Row]:
-    return await cursor.fetchall() if cursor.description is not None else []
+    found = cursor.pgresult  # its `description` would be made anew each time
+    return await cursor.fetchall() if found is not None and found.nfields else []
