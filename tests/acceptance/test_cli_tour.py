@@ -130,13 +130,16 @@ async def test_a_worker_serves_its_doors_until_it_is_stopped(
         assert worker.stdout is not None
         async with asyncio.timeout(60):
             line = ""
-            while "Serving /healthz, /readyz" not in line:
+            while "Serving /healthz, /readyz, /metrics" not in line:
                 line = (await worker.stdout.readline()).decode()
                 assert line, await worker.communicate()
         async with httpx2.AsyncClient(base_url=line.split(" at ")[1].strip()) as client:
             alive, ready = await client.get("/healthz"), await client.get("/readyz")
             assert (alive.status_code, alive.json()["alive"]) == (200, True)
             assert (ready.status_code, ready.json()["ready"]) == (200, True)
+            figures = await client.get("/metrics")
+            assert figures.headers["content-type"].startswith("text/plain")
+            assert "\nzohosync_workers 1.0\n" in figures.text
             worker.send_signal(signal.SIGTERM)
             _, error = await asyncio.wait_for(worker.communicate(), 20)
             assert (worker.returncode, b"Traceback" in error) == (0, False), error.decode()

@@ -40,7 +40,7 @@ async def lived(url: str, tell: OrganizationTouched) -> tuple[str, list[dict[str
     sandbox = Sandbox(clock=clock, chance=Chance(7), limits=SandboxLimits.lifted(), faults=faults)
     database = await Database.open(url, now=clock.now)
     metrics = Metrics(database, sandbox.organization_id)
-    shown = Exposition(metrics, Targets())
+    shown = Exposition(Targets())
     shown(tell)
     settings = WorldSettings(limits=PLANS["standard"]).working(poll_s=60.0)
     async with world(
@@ -49,10 +49,10 @@ async def lived(url: str, tell: OrganizationTouched) -> tuple[str, list[dict[str
     ) as joined:  # fmt: skip
         await joined.source.mark_all("customers", priority=10)
         await joined.service.run_until_idle(asyncio.Event())
-        text = await shown.text()
+        text = await shown.text(metrics)
         await clock.sleep(DAY_S + LATE_S)
         await metrics.catch_up(90)
-        text_later = await shown.text()
+        text_later = await shown.text(metrics)
     async with database.transaction() as transaction:
         logs = await transaction.fetch_sql(
             "select key, status, result, calls, duration_ms, sync_ms, sync_calls"
@@ -162,6 +162,6 @@ def _asked(text: str) -> None:
 async def test_an_organisation_that_is_not_known_shows_only_the_process(
     database: Database,
 ) -> None:
-    text = await Exposition(Metrics(database, "nobody"), Targets()).text()
+    text = await Exposition(Targets()).text(Metrics(database, "nobody"))
     assert "zohosync_attempts" in text
     assert "zohosync_day_calls" not in text

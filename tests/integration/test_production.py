@@ -31,13 +31,6 @@ PEOPLE = """
 create table public.people (id integer primary key, name text, email text, zoho_id text);
 insert into public.people select n, 'P ' || n, n || '@example.com' from generate_series(1, 5) n;
 """
-# The tables of caches, figures and alerts, where they are not there anyway.
-TABLES = """
-create table if not exists zohosync.org_data_cache (org_id text);
-create table if not exists zohosync.alerts (org_id text);
-create table if not exists zohosync.sync_metrics
-  (org_id text, metric_date date, metric_type text, entity_type text, metric_value numeric);
-"""
 WELL = """
 update zohosync.organizations set paused_kinds = '{{}}';
 insert into zohosync.workers (worker, org_id, host, pid, version)
@@ -58,6 +51,13 @@ SPOILT = (
     ("credentials", "update zohosync.api_calls set outcome = 'unauthorized'"),
     ("kinds", "update zohosync.organizations set paused_kinds = '{customers}'"),
     ("time zone", "update zohosync.organizations set time_zone = 'UTC'"),
+    (
+        "alerts",
+        """insert into zohosync.notices (org_id, grave, good, title, body, fingerprints, pending,
+             error)
+           values ('10001', false, false, 't', 'b', '{}', '{json://alerts.example}',
+                   'json://alerts.example: it cannot be reached')""",
+    ),
     ("workers", "update zohosync.workers set heartbeat_at = heartbeat_at - interval '1 hour'"),
     (
         "usage",
@@ -85,7 +85,7 @@ def project(tmp_path: Path, database_url: str, capsys: pytest.CaptureFixture[str
     }
     write_protected(tmp_path, kept)
     with psycopg.connect(database_url) as link:
-        link.execute(PEOPLE + TABLES)
+        link.execute(PEOPLE)
     assert ran("migrate", "--project", str(tmp_path)) == 0
     mint_key = credentials_of(load(tmp_path)).token_key()
     with psycopg.connect(database_url) as link:

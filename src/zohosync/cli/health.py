@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from zohosync.bootstrap import House
     from zohosync.core.health import Check, Health
     from zohosync.core.vitals import KindFigures
+    from zohosync.dashboard.exposition import Exposition
+    from zohosync.events import Event, Listener
     from zohosync.settings import Settings
     from zohosync.store.database import Database, Row
 
@@ -167,20 +170,35 @@ class Doors:
     """A worker's doors; `listener` None: it has none."""
 
     listener: "socket.socket | None" = None
+    exposition: "Exposition | None" = None
+
+    def told(self, tell: "Listener") -> "Listener":
+        """Both told: `tell`, and what is shown at /metrics."""
+        shown = self.exposition
+        if shown is None:
+            return tell
+
+        def both(event: "Event") -> None:
+            tell(event)
+            shown(event)
+
+        return both
 
     @asynccontextmanager
     async def open(
         self, house: "House", stop: asyncio.Event, *, tell: Callable[[str], None]
     ) -> AsyncIterator[None]:
         """Serve them while the block runs."""
-        if self.listener is None:
+        if self.listener is None or self.exposition is None:
             yield
             return
         from zohosync.dashboard.doors import pages_of, serving
+        from zohosync.store.metrics import Metrics
 
-        # Other pages of plain text are mounted here, by their path: {"/metrics": …}.
         clock = house.service.clock
-        pages = pages_of(house.project, stop, clock=clock, texts={})
+        metrics = Metrics(house.project.database, house.project.org_id)
+        texts = {"/metrics": partial(self.exposition.text, metrics)}
+        pages = pages_of(house.project, stop, clock=clock, texts=texts)
         async with serving(self.listener, pages, clock=clock) as address:
             tell(f"Serving {', '.join(pages)} at {address}")
             yield
@@ -196,7 +214,8 @@ def doors_of(settings: "Settings") -> Iterator[Doors]:
         yield Doors()
         return
     from zohosync.dashboard.doors import listen
+    from zohosync.dashboard.exposition import Exposition
 
     listener = listen(settings.worker.http)
     with listener:
-        yield Doors(listener)
+        yield Doors(listener, Exposition(settings.targets))

@@ -1,9 +1,6 @@
 """`zohosync check --production`: the guide's checklist, run against the live installation."""
 
-import logging
-import re
 import shutil
-import warnings
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -42,9 +39,10 @@ async def check_production(screen: Screen, settings: "Settings") -> int:
 
 def _mind(settings: "Settings") -> "Mind":
     from zohosync.core.production import Mind
+    from zohosync.engine.alerts import Channels, is_address
 
     zoho = settings.zoho
-    addresses = [each for each in re.split(r"[\s,]+", settings.alerts.channels.reveal()) if each]
+    channels = Channels.of(settings.alerts.channels)
     said = {origin.name: origin.source for origin in settings.origins}
     return Mind(
         plan=settings.limits_plan,
@@ -56,25 +54,11 @@ def _mind(settings: "Settings") -> "Mind":
         time_zone=settings.organization.time_zone,
         zone_said=said["organization.time_zone"] != "default",
         credentials=bool(zoho.client_id and zoho.client_secret and zoho.refresh_token),
-        channels=len(addresses),
-        unreadable=sum(not _is_channel(each) for each in addresses),
+        channels=len(channels.names),
+        unreadable=sum(not is_address(url) for url in channels.urls.values()),
         kinds=tuple(settings.kinds),
         write_back=tuple(kind for kind, each in settings.kinds.items() if each.write_back),
     )
-
-
-def _is_channel(address: str) -> bool:
-    """Whether the library that sends can read it; asks nobody, and keeps it out of the log."""
-    log = logging.getLogger("apprise")
-    log.disabled = True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it loads modules that are on their way out
-            from apprise import Apprise
-
-            return Apprise.instantiate(address, suppress_exceptions=True) is not None
-    finally:
-        log.disabled = False
 
 
 async def _found(screen: Screen, settings: "Settings") -> "Found":
@@ -96,6 +80,7 @@ async def _found(screen: Screen, settings: "Settings") -> "Found":
 async def _seen(settings: "Settings", database: "Database") -> dict[str, Any]:
     """What the database and this machine show."""
     from zohosync.clock import SystemClock
+    from zohosync.store.alerts import AlertBook
     from zohosync.store.capture import missing_watches
     from zohosync.store.history import History
     from zohosync.store.readiness import Readiness
@@ -116,22 +101,21 @@ async def _seen(settings: "Settings", database: "Database") -> dict[str, Any]:
     row = await looking.facts()
     if row is None:
         return seen
-    tables = frozenset(row["tables"])
-    day = row["yesterday"]
+    unsent = await AlertBook(database, org_id).unsent()
     return {
         **seen,
         **{name: row[name] for name in _SAME},
         "limits": _limits(row["limits"]),
-        "tables": tables,
-        "metrics": await looking.metrics(day) if "sync_metrics" in tables else 0,
+        "undelivered": [each["error"] for each in unsent if each["error"]],
         "mint": row["mint_outcome"] and f"{row['mint_outcome']}, {row['mint_at']:%Y-%m-%d %H:%M}",
         "mint_good": row["mint_outcome"] == "found",
-        "days": await looking.days(day),
+        "days": await looking.days(row["yesterday"]),
     }
 
 
 _SAME = (
-    "mode", "time_zone", "paused", "paused_kinds", "indexes", "yesterday", "refused", "size_bytes",
+    "mode", "time_zone", "paused", "paused_kinds", "indexes", "yesterday", "metrics", "refused",
+    "size_bytes",
 )  # fmt: skip
 
 

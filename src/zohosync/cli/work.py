@@ -71,7 +71,9 @@ async def _run(screen: Screen, settings: "Settings", *, until_idle: bool) -> int
     clock, told = SystemClock(), Told(screen)
     stop = asyncio.Event()
     with doors_of(settings) as doors, stopping(stop, screen.line) as signals:
-        async with open_service(settings, clock=clock, chance=Chance(), tell=told) as house:
+        async with open_service(
+            settings, clock=clock, chance=Chance(), tell=doors.told(told)
+        ) as house:
             history = History(house.project.database, house.project.org_id)
             screen.line(
                 f"Working on organisation {house.project.org_id} ({settings.mode}) as "

@@ -46,7 +46,7 @@ class Found:
 
     `unwatched` are tables, `faults` the mapping's, `indexes` those that are missing or broken,
     `unused` the statements that do not use theirs. `mint` is the outcome of the last token call.
-    `days` are the calls of the last days, each against its limit.
+    `days` are the calls of the last days, each against its limit; `undelivered` why notices wait.
     """
 
     schema: str | None = None
@@ -59,7 +59,6 @@ class Found:
     paused_kinds: Sequence[str] = ()
     indexes: Sequence[str] = ()
     unused: Sequence[str] = ()
-    tables: frozenset[str] = frozenset()
     yesterday: date | None = None
     metrics: int = 0
     mint: str | None = None
@@ -70,6 +69,7 @@ class Found:
     seen_s: float | None = None
     days: Sequence[tuple[int, int | None]] = ()
     write_back: str | None = None
+    undelivered: Sequence[str] = ()
     size_bytes: int = 0
     free_bytes: int | None = None
 
@@ -88,7 +88,7 @@ def judge(mind: Mind, found: Found) -> list[Item]:
     """Each item of the checklist; where there is no schema, those that need none."""
     items = [
         _schema(found), _mapping(found), *_limits(mind, found), _batches(mind), _retries(mind),
-        _debounce(mind), _caches(mind, found), _alerts(mind, found),
+        _debounce(mind), _caches(mind), _alerts(mind, found),
     ]  # fmt: skip
     if found.schema is None:
         items += [
@@ -199,17 +199,11 @@ def _debounce(mind: Mind) -> Item:
     return _item("debounce", wrong, f"changes of {spell_s:g} s are sent together")
 
 
-def _caches(mind: Mind, found: Found) -> Item:
+def _caches(mind: Mind) -> Item:
     wrong, ttl_s = [], mind.caches.org_data_ttl_s
     if ttl_s < CACHE_MIN_S:
         step = "set org_data_ttl_s = 86400 under [cache] in zohosync.toml"
         wrong.append((f"a copy of Zoho's data serves for {ttl_s:g} s only", step))
-    if found.schema is None:
-        wrong += [
-            (f"there is no table zohosync.{table}", "zohosync migrate")
-            for table in ("token_cache", "org_data_cache")
-            if table not in found.tables
-        ]
     return _item("caches", wrong, f"token until it ends, organisation's data for {ttl_s:g} s")
 
 
@@ -231,9 +225,7 @@ def _indexes(found: Found) -> Item:
 
 def _metrics(found: Found) -> Item:
     day, wrong = found.yesterday, []
-    if "sync_metrics" not in found.tables:
-        wrong.append(("there is no table zohosync.sync_metrics", "zohosync migrate"))
-    elif not found.metrics:
+    if not found.metrics:
         wrong.append((f"there are no figures of {day}", "zohosync upkeep --once"))
     return _item("metrics", wrong, f"{found.metrics} figures of {day}")
 
@@ -249,8 +241,8 @@ def _alerts(mind: Mind, found: Found) -> Item:
                 "correct ZOHOSYNC_ALERTS_CHANNELS, then zohosync alerts test",
             )
         )
-    if found.schema is None and "alerts" not in found.tables:
-        wrong.append(("there is no table zohosync.alerts", "zohosync migrate"))
+    if found.undelivered:
+        wrong.append((f"not delivered: {found.undelivered[0]}", "zohosync alerts test"))
     day = f"; the day's limit of {mind.limits.per_day} is warned of at 80, 95 and 100 %"
     return _item("alerts", wrong, f"{mind.channels} channels{day}")
 

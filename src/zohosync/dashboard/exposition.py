@@ -3,9 +3,8 @@
 Labels are bounded: kind, status, lane, outcome, figure. No key, id, name or message is ever one.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -27,18 +26,13 @@ NONE = "none"
 BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Upper bounds of the lengths of attempts; the guide's target of 5 s is one of them."""
 
-Counts = Callable[[], Awaitable[Sequence[dict[str, Any]]]]
-"""Where somebody keeps them: how many `records` of each `kind` and `status` there are."""
-
 
 class Exposition:
     """What one process shows: to be told every event, and asked for its text."""
 
-    def __init__(self, metrics: Metrics, targets: Targets, counts: Counts | None = None) -> None:
-        """Without `counts`, records that are in step or skipped are not shown."""
-        self._metrics = metrics
+    def __init__(self, targets: Targets) -> None:
+        """Begins with nothing counted."""
         self._targets = targets
-        self._counts = counts
         self._registry = CollectorRegistry()
         self._attempts = Counter(
             "zohosync_attempts", "Attempts of this process that ended.", ["kind", "status"],
@@ -64,10 +58,9 @@ class Exposition:
             case _:
                 pass
 
-    async def text(self) -> str:
+    async def text(self, metrics: Metrics) -> str:
         """The page: what this process did, and how the organisation stands. DatabaseError."""
-        counts = None if self._counts is None else await self._counts()
-        snapshot = await self._metrics.snapshot(counts)
+        snapshot = await metrics.snapshot()
         own = generate_latest(self._registry).decode()
         return own + ("" if snapshot is None else text_of(snapshot, self._targets))
 

@@ -68,6 +68,18 @@ def send(url: str, notice: Notice) -> str | None:
     return None if taken else _reason(taken)
 
 
+def is_address(url: str) -> bool:
+    """Whether it is one of a channel that is known; asks nobody, and keeps it out of the log."""
+    import apprise  # noqa: PLC0415 - takes most of a second
+
+    log = logging.getLogger("apprise")
+    log.disabled = True
+    try:
+        return apprise.Apprise.instantiate(url, suppress_exceptions=True) is not None
+    finally:
+        log.disabled = False
+
+
 def _reason(result: object) -> str:
     """Why a send failed, as far as it can be said without quoting what may hold a secret."""
     lines = [

@@ -1,9 +1,7 @@
 """Key figures of closed days, of what there is of today, and the values of the present moment."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from itertools import chain
 from zoneinfo import ZoneInfo
 
 import simplejson
@@ -22,9 +20,9 @@ LATE_S = 600.0
 class Snapshot:
     """How an organisation stands at this moment, as monitoring takes it.
 
-    `calls` ended today, by lane, kind and outcome; `records` are by kind and status (`marked`:
-    marks of which nobody made records yet); `figures` are those of the newest day that has any;
-    `moment` has `marks`, `oldest_due_s` (None: nothing is due), `workers` and `in_flight`.
+    `calls` ended today, by lane, kind and outcome; `records` are by kind and status; `figures` are
+    those of the newest day that has any; `moment` has `marks`, `oldest_due_s` (None: nothing is
+    due), `workers` and `in_flight`.
     """
 
     organization: Row
@@ -108,24 +106,20 @@ class Metrics:
             "read_metrics", org_id=self._org_id, first=first, last=last
         )
 
-    async def snapshot(self, records: Sequence[Row] | None = None) -> Snapshot | None:
-        """How it stands now; None when the organisation is not known.
-
-        `records` are counts by `kind`, `status` and `records` that somebody keeps; without them,
-        those that are in step or skipped are not counted: that would read the whole book.
-        """
+    async def snapshot(self) -> Snapshot | None:
+        """How it stands now; None when the organisation is not known."""
         organization = await self._database.fetch_one("read_organization", org_id=self._org_id)
         if organization is None:
             return None
         began, _ = day_bounds(_today(organization), ZoneInfo(organization["time_zone"]))
         who = {"org_id": self._org_id}
-        (moment, *_), calls, figures, *counted = await self._database.batch(
+        (moment, *_), calls, figures, records = await self._database.batch(
             ("view_moment", {**who, "priorities": list(LANES), "alive_s": ALIVE_S}),
             ("count_calls", {**who, "since": began}),
             ("read_newest_metrics", who),
-            *([("read_progress", who)] if records is None else []),
+            ("count_records", who),
         )
-        return Snapshot(organization, moment, [*(records or ()), *chain(*counted)], calls, figures)
+        return Snapshot(organization, moment, records, calls, figures)
 
     async def _measure(self, began: datetime, ended: datetime, *, at_least: bool) -> list[Row]:
         async with self._database.transaction(read_only=True) as transaction:

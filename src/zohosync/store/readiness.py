@@ -42,16 +42,6 @@ class Readiness:
         middle: Any = before + (clock.now() - before) / 2
         return float((middle - row["now"]).total_seconds())
 
-    async def metrics(self, day: date) -> int:
-        """How many figures of that day there are; to be asked where the table is there only."""
-        async with self._database.transaction(read_only=True) as transaction:
-            rows = await transaction.fetch_sql(
-                "select count(*)::int as figures from zohosync.sync_metrics "
-                "where org_id = %(org_id)s and metric_date = %(day)s",
-                {"org_id": self._org_id, "day": day},
-            )
-        return int(rows[0]["figures"])
-
     async def days(self, today: date) -> list[tuple[int, int | None]]:
         """The calls of the last seven days, ours and others', each with that day's limit."""
         rows = await self._database.fetch(

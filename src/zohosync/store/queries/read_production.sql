@@ -1,14 +1,15 @@
 -- Promise: what the production check wants to know of an organisation, in one row; the indexes are
 --   those of the names that are missing or not valid.
 -- Locks: none.
--- Index: organizations_pkey, api_calls_mints.
+-- Index: organizations_pkey, api_calls_mints, sync_metrics_pkey.
 select o.mode, o.time_zone, o.paused, o.paused_kinds, o.limits,
        zohosync.current_time() as now,
        ((zohosync.current_time() at time zone o.time_zone)::date - 1) as yesterday,
        pg_database_size(current_database())::int8 as size_bytes,
-       array(select c.relname::text from pg_catalog.pg_class c
-              where c.relnamespace = to_regnamespace('zohosync')
-                and c.relkind in ('r', 'p')) as tables,
+       (select count(*) from zohosync.sync_metrics f
+         where f.org_id = o.org_id
+           and f.metric_date = (zohosync.current_time() at time zone o.time_zone)::date - 1
+       )::int as metrics,
        array(select n.name from unnest(%(indexes)s::text[]) as n (name)
               where not exists (select from pg_catalog.pg_index i
                                  where i.indexrelid = to_regclass('zohosync.' || n.name)
