@@ -49,6 +49,7 @@ class Books:
     excuse: Callable[[str, str], str | None]
     touched: Mapping[tuple[str, str], str]
     intents: frozenset[tuple[str, str]] = frozenset()
+    forgotten: frozenset[Ref] = frozenset()
     found: dict[Ref, Row] = field(default_factory=dict)
     by_id: dict[tuple[str, str], Row] = field(default_factory=dict)
     _named: dict[tuple[str, str], list[Row]] = field(default_factory=dict)
@@ -151,7 +152,8 @@ def strangers(books: Books) -> Iterator[str]:
         if kind in CARRIED:
             keys = [line.split(":", 2)[-1] for line in markers_of(kind, row)]
             refs = [Ref(kind, key) for key in keys]
-            known = any(ref in books.links and books.marker(ref) in names_of(kind, row)
+            known = any((ref in books.links or ref in books.forgotten)
+                        and books.marker(ref) in names_of(kind, row)
                         for ref in refs)  # fmt: skip
         else:
             name = (kind, str(row[NATURAL[kind]]))

@@ -50,7 +50,7 @@ class Scene:
     `database_skew_s` ahead of that. `calls_left` counts our requests that left (None: nobody
     counted), `processes` those ever started, `logins` how often
     somebody logged in, `keys_named` the keys ever marked. `lowered` says from when to when, by the
-    sandbox's seconds, an operator had other limits hold.
+    sandbox's seconds, an operator had other limits hold; of `forgotten` our own books know nothing.
     """
 
     database: Database
@@ -72,6 +72,7 @@ class Scene:
     keys_named: int | None = None
     database_skew_s: float = 0.0
     also: Sequence["Promise"] = ()
+    forgotten: frozenset[Ref] = frozenset()
 
 
 @dataclass(slots=True)
@@ -181,6 +182,7 @@ async def books_of(facts: Facts) -> Books:
         marker=scene.source.marker,
         excuse=scene.excuse,
         touched=scene.touched,
+        forgotten=scene.forgotten,
         intents=frozenset(
             (row["kind"], str(row["intent"].get(NATURAL[row["kind"]])))
             for row in facts.records

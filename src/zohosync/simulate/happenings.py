@@ -7,6 +7,7 @@ from zohosync.core.governor import Limits
 from zohosync.core.kinds import MAPPED
 from zohosync.sandbox import Fault, Faults, Request
 from zohosync.sandbox.limits import RefusalError
+from zohosync.simulate.keeping import forgotten
 from zohosync.simulate.operators import (
     compared,
     imported,
@@ -322,6 +323,7 @@ HAPPENINGS: Mapping[str, Happening] = {
     "compared": compared,
     "imported": imported,
     "mass_ending": mass_ending,
+    "forgotten": forgotten,
 }
 
 

@@ -20,6 +20,7 @@ from zohosync.simulate.agreement import markers_of
 from zohosync.simulate.oracles import Violation
 from zohosync.simulate.picture import Person
 from zohosync.simulate.process import Errand
+from zohosync.simulate.promises import CUSTOMERS
 from zohosync.simulate.world import World
 from zohosync.store.database import Database
 from zohosync.store.history import History
@@ -33,8 +34,6 @@ MOST = 50
 
 TRIES = 4
 """How often a command is given that came to nothing."""
-
-CUSTOMERS = "customers"
 
 
 # -------------------------------------------------------------------------------- settle, as told

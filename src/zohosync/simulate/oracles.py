@@ -334,7 +334,7 @@ def _attempts(facts: Facts) -> Iterator[str]:
     for name in sorted(attempts):
         if told[name] > calls[name]:
             yield f"{' '.join(name)}: {told[name]} calls are logged, {calls[name]} journaled"
-        if attempts[name] > epochs.get(name, 0):
+        if attempts[name] > epochs.get(name, 0) and not name[1].startswith("~"):  # forgotten
             yield f"{' '.join(name)}: {attempts[name]} attempts in {epochs.get(name, 0)} leases"
 
 

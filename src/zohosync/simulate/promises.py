@@ -14,6 +14,7 @@ from zohosync.simulate.agreement import Books, markers_of
 from zohosync.simulate.evidence import Facts
 from zohosync.simulate.picture import Picture
 
+CUSTOMERS = "customers"
 LIVE, ENDED, GONE = "live", "ended", "gone"
 
 LOOKBACK_S = 240.0
@@ -45,7 +46,8 @@ class Diary:
     that their own row goes by. `words` are ids that a person gave to a row; `agreed` is what an
     operator let the brake let through: when, of which kind, which Zoho ids. `links` are the rows
     that `compare --link` linked, by Zoho id: the key, and when the command began. `edits` are
-    moments at which a kind's mapping said something else; `hidden` when one returned nothing.
+    moments at which a kind's mapping said something else; `hidden` when one returned nothing;
+    `forgotten` are customers of whom an operator had all forgotten: when, and their e-mail.
     """
 
     brake: Brake
@@ -55,6 +57,7 @@ class Diary:
     words: dict[Name, str] = field(default_factory=dict)
     agreed: list[tuple[float, str, frozenset[str]]] = field(default_factory=list)
     links: dict[Name, tuple[str, float]] = field(default_factory=dict)
+    forgotten: dict[str, tuple[float, str]] = field(default_factory=dict)
     edits: list[tuple[float, str]] = field(default_factory=list)
     hidden: list[tuple[str, float, float]] = field(default_factory=list)
 

@@ -10,13 +10,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from zohosync.core.kinds import MAPPED
-from zohosync.simulate import promises
+from zohosync.core.records import Ref
+from zohosync.simulate import keeping, promises
 from zohosync.simulate.arena import Arena
 from zohosync.simulate.evidence import Promise
 from zohosync.simulate.happenings import HAPPENINGS, set_right
 from zohosync.simulate.operators import books_before, go_live, look_at_brakes, settle
 from zohosync.simulate.oracles import Scene, Violation, judge
-from zohosync.simulate.promises import Diary
+from zohosync.simulate.promises import CUSTOMERS, Diary
 from zohosync.simulate.world import World
 from zohosync.store.source import Source
 from zohosync.testing.virtual import VirtualClock
@@ -73,6 +74,7 @@ async def live(world: World, hours: float, workers: int) -> None:
             world.start()
         if "books_before" in world.given:
             tasks.create_task(go_live(world))
+        tasks.create_task(keeping.aged(world))
         business = tasks.create_task(_business(world, hours))
         for at_s, name in world.troubles.events(hours):
             await world.clock.sleep(at_s - world.clock.monotonic())
@@ -161,8 +163,10 @@ async def _judged(world: World) -> list[Violation]:
             attempts_ended=world.attempts, calls_left=world.calls_left, processes=world.started + 1,
             logins=world.names["logins"],
             database_skew_s=world.ground.database_skew_s, also=_also(world.diary),
+            forgotten=frozenset(Ref(CUSTOMERS, key) for key in world.diary.forgotten),
         )  # fmt: skip
-        return [*world.bugs, *await judge(scene)]
+        kept = [Violation(oracle, what) for oracle, what in keeping.judged(world)]
+        return [*world.bugs, *await judge(scene), *kept]
     finally:
         await database.close()
 

@@ -102,6 +102,7 @@ SORTS: Mapping[str, Sort] = {
     "compared": Sort(EVENT, 0.7, "people", late=True),
     "imported": Sort(EVENT, 0.4, "people", late=True),
     "mass_ending": Sort(EVENT, 0.4, "people", late=True),
+    "forgotten": Sort(EVENT, 0.6, "people", late=True),
 }
 
 FAMILIES = tuple(dict.fromkeys(sort.family for sort in SORTS.values()))

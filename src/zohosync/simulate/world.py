@@ -50,7 +50,7 @@ class World:
         self.company = Company(_chance(seed, 2), self.zone)
         self.troubles = Troubles(profile, _chance(seed, 3), _chance(seed, 6))
         self.given = self.troubles.from_the_start()
-        self.apart = _chance(seed, 7)
+        self.apart, self.aside = _chance(seed, 7), _chance(seed, 8)
         self.diary = Diary(self._brake(), self._when_gone())
         self.names = Counter[str]()
         self.limits = self.usual_limits = PLANS["standard"]
