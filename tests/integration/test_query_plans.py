@@ -167,7 +167,7 @@ WAYS: dict[str, list[dict[str, Any]]] = {
 SMALL = (
     "organizations", "workers", "leaders", "jobs", "forgotten", "audit", "watches", "migrations",
     "installation", "token_cache", "record_counts", "count_deltas", "health",
-    "org_data_cache",
+    "org_data_cache", "sync_metrics",
 )  # fmt: skip
 # What runs all the time, and how many 8 kB pages it may touch, whatever the size of the book.
 PAGES = {

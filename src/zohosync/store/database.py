@@ -15,7 +15,7 @@ from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 import psycopg
-from psycopg.pq import TransactionStatus
+from psycopg.pq import ExecStatus, TransactionStatus
 
 from zohosync.errors import CommitUnknownError, DatabaseError, DatabaseUnavailableError
 from zohosync.store.connection import (
@@ -44,7 +44,7 @@ BEGIN = "begin isolation level read committed"
 @functools.cache
 def _query(name: str) -> bytes:
     text = files("zohosync.store").joinpath("queries", f"{name}.sql").read_bytes()
-    return re.sub(rb"\A(--.*\n)+", b"", text)  # psycopg reads texts over 4 kB anew at each use
+    return re.sub(rb"\A(--.*\n)+|(?<=\n) +(--.*\n)?", b"", text)  # over 4 kB psycopg reads anew
 
 
 def query_text(name: str) -> str:
@@ -218,12 +218,10 @@ class Database:
         Waiting for a lock and idling inside are limited to 2 s each. `row_security_off` makes a
         read that policies would filter an error. Transactions do not nest.
         """
-        begin, local = [f"{BEGIN} read {'only' if read_only else 'write'}"], list[str]()
-        if row_security_off:
-            local.append("set_config('row_security', 'off', true)")
-        if statement_timeout_s is not None:
-            limit = int(statement_timeout_s * 1000)
-            local.append(f"set_config('statement_timeout', '{limit}', true)")
+        begin = [f"{BEGIN} read {'only' if read_only else 'write'}"]
+        local = ["set_config('row_security', 'off', true)"] if row_security_off else []
+        if (limit := statement_timeout_s) is not None:
+            local.append(f"set_config('statement_timeout', '{int(limit * 1000)}', true)")
         if time_zone is not None:  # a name that ZoneInfo knows: no quote in it
             local.append(f"set_config('timezone', '{time_zone}', true)")
         return _Scope(self._links, [*begin, *([f"select {', '.join(local)}"] if local else [])])
@@ -399,4 +397,4 @@ class _Scope:
 
 async def _rows(cursor: psycopg.AsyncCursor[Row]) -> list[Row]:
     found = cursor.pgresult  # its `description` would be made anew each time
-    return await cursor.fetchall() if found is not None and found.nfields else []
+    return await cursor.fetchall() if found and found.status == ExecStatus.TUPLES_OK else []

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from zohosync.core.causes import ALIVE_S
+from zohosync.core.kinds import KINDS
 from zohosync.core.reasons import Story
 from zohosync.core.records import Claim, Ref
 from zohosync.store.claims import claim_of
@@ -46,6 +48,11 @@ class History:
     async def counts(self) -> list[Row]:
         """Per kind and status: `records`, `linked`, `timed` (with a due time); exact, no scan."""
         return await self._database.fetch("count_records", org_id=self._org_id)
+
+    async def oldest_due(self) -> dict[str, datetime]:
+        """By kind, when the record that is due first is due (or was)."""
+        rows = await self._database.fetch("read_oldest", org_id=self._org_id, kinds=list(KINDS))
+        return {row["kind"]: row["due_at"] for row in rows}
 
     async def progress(self) -> Progress:
         """What is still on its way; exact, and no scan."""
