@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -251,9 +251,6 @@ class Sync:
         organization = await self._organization()
         alive, oldest = await self._history.alive(), await self._history.oldest_due()
         noted = await Vitals(self._database, self._org_id).noted() or {}
-        kinds: dict[str, list[Row]] = {}
-        for row in await self._history.counts():
-            kinds.setdefault(row["kind"], []).append(row)
         return Health(
             organization=self._org_id,
             mode=organization["mode"],
@@ -266,11 +263,7 @@ class Sync:
             closed_for_s=max(0.0, organization["closed_for_s"] or 0.0),
             closed_reason=organization["closed_reason"],
             calls_today=organization["calls_today"],
-            kinds=tuple(
-                _kind_health(kind, kinds[kind], oldest.get(kind))
-                for kind in MAPPED
-                if kind in kinds
-            ),
+            kinds=tuple(_kind_health(await self._history.counts(), oldest)),
         )
 
     async def usage(self, days: int = 7) -> Mapping[str, Any]:
@@ -381,21 +374,17 @@ def _status(record: Mapping[str, Any]) -> RecordStatus:
     )
 
 
-def _kind_health(kind: str, rows: list[Row], oldest_due: datetime | None) -> KindHealth:
-    return KindHealth(
-        kind=kind,
-        total=sum(row["records"] for row in rows),
-        linked=sum(row["linked"] for row in rows),
-        by_status={row["status"]: row["records"] for row in rows},
-        oldest_due=oldest_due,
-    )
+def _kind_health(rows: list[Row], oldest: Mapping[str, datetime]) -> Iterator[KindHealth]:
+    for kind in MAPPED:
+        by_status = {row["status"]: row["records"] for row in rows if row["kind"] == kind}
+        if by_status:
+            linked = sum(row["linked"] for row in rows if row["kind"] == kind)
+            yield KindHealth(kind, sum(by_status.values()), linked, by_status, oldest.get(kind))
 
 
 def _unknown(ref: Ref) -> UnknownRecordError:
-    return UnknownRecordError(
-        f"{ref} is not known: nothing has marked it yet",
-        next_step=f"mark it, or see that the key is the mapping's: zohosync why {ref}",
-    )
+    step = f"mark it, or see that the key is the mapping's: zohosync why {ref}"
+    return UnknownRecordError(f"{ref} is not known: nothing has marked it yet", next_step=step)
 
 
 def _too_late(ref: Ref, time_limit_s: float, story: Story | None) -> ZohosyncError:
@@ -407,8 +396,5 @@ def _too_late(ref: Ref, time_limit_s: float, story: Story | None) -> ZohosyncErr
 
 
 def _not_registered(what: str, place: str) -> SchemaError:
-    return SchemaError(
-        f"No organisation is registered: {what} knows of none yet",
-        place=place,
-        next_step="run `zohosync migrate`, then `zohosync run`",
-    )
+    words = f"No organisation is registered: {what} knows of none yet"
+    return SchemaError(words, place=place, next_step="run `zohosync migrate`, then `zohosync run`")
