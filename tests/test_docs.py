@@ -185,6 +185,10 @@ def test_the_glossary_defines_every_word_of_the_house() -> None:
     glossary = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
     missing = [word for word in WORDS if f"| **{word}** |" not in glossary]
     assert not missing, f"not defined: {missing}"
+    defined = re.findall(
+        r"\*\*(.+?)\*\*", "\n".join(re.findall(r"^\| [^|]*", glossary, re.MULTILINE))
+    )
+    assert len(defined) == len(set(defined)), "a word is defined twice"
 
 
 def test_the_changelog_knows_the_version() -> None:
