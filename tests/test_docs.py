@@ -195,3 +195,12 @@ def test_the_changelog_knows_the_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"## [{project['version']}]" in changelog or "## [Unreleased]" in changelog
+
+
+def test_the_architecture_names_every_table() -> None:
+    folder = ROOT / "src" / "zohosync" / "store" / "migrations"
+    sql = "\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.sql")))
+    tables = set(re.findall(r"^create table zohosync\.(\w+)", sql, re.MULTILINE))
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = "\n".join(re.findall(r"^\| (`[^|]+)\|", page.partition("## Tables")[2], re.MULTILINE))
+    assert set(re.findall(r"`(\w+)`", rows)) >= tables
