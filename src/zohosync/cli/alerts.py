@@ -33,7 +33,7 @@ def alerts(
     span: Annotated[str, typer.Option("--for", help="How long to mute: 30m, 2h, 7d.")] = "8h",
     json: AsJson = False,
 ) -> int:
-    """What is wrong now, a line for each cause; test sends a notice; mute and unmute a cause."""
+    """What is wrong now, a line for each cause; `test` the channels, `mute` or `unmute` a cause."""
     from zohosync.core.alerts import duration_s
 
     screen, settings = Screen(json), settings_of(project)

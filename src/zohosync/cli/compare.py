@@ -46,11 +46,13 @@ def compare(  # noqa: PLR0917 - options are not positional on a command line
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="What a person has to say, to be filled in."),
+        typer.Option("--out", metavar="FILE", help="Write what a person decides, to be filled in."),
     ] = None,
     into: Annotated[
         Path | None,
-        typer.Option("--in", metavar="FILE", help="That file, filled in; reads no list."),
+        typer.Option(
+            "--in", metavar="FILE", help="Read it back, filled in; asks Zoho for no list."
+        ),
     ] = None,
     sheet: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Every row, as a table.")

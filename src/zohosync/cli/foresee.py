@@ -46,7 +46,7 @@ def plan(  # noqa: PLR0917 - options are not positional on a command line
     per_day: Annotated[
         int | None,
         typer.Option(
-            min=0, max=10_000_000, help="Live calls a day meanwhile, not the last week's."
+            min=0, max=10_000_000, help="Live calls a day meanwhile, instead of the last week's."
         ),
     ] = None,
     since: Annotated[
@@ -55,7 +55,9 @@ def plan(  # noqa: PLR0917 - options are not positional on a command line
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=0, max=1_000_000, help=f"Records shown of a kind, not {SCREENFUL}."),
+        typer.Option(
+            min=0, max=1_000_000, help=f"Records shown of each kind, instead of {SCREENFUL}."
+        ),
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Show every record.")] = False,
     table: Annotated[

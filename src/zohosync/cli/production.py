@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from zohosync.store.database import Database
 
 BY_HAND = (
-    "What no check can see: a run with a load like production's (zohosync simulate), and whether "
-    "somebody reads the alerts."
+    "What no check can see: a run with a load like production's (zohosync demo --project .), and "
+    "whether somebody reads the alerts."
 )
 
 

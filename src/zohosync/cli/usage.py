@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def report(  # noqa: PLR0917  typer hands them over by name
     project: ProjectDir = HERE,
     day: Annotated[bool, typer.Option("--day", help="Key figures of a day.")] = False,
-    week: Annotated[bool, typer.Option("--week", help="Of 7 days; so without any option.")] = False,
+    week: Annotated[bool, typer.Option("--week", help="Of 7 days (the default).")] = False,
     month: Annotated[
         str | None,
         typer.Option(metavar="YYYY-MM", help="Of a month; and its books here beside Zoho's."),
@@ -26,11 +26,12 @@ def report(  # noqa: PLR0917  typer hands them over by name
     quarter: Annotated[bool, typer.Option("--quarter", help="Of 91 days: 13 weeks.")] = False,
     of: Annotated[
         str | None,
-        typer.Option(metavar="YYYY-MM-DD", help="The last day of it, instead of yesterday."),
+        typer.Option(metavar="YYYY-MM-DD", help="Its last day, instead of yesterday."),
     ] = None,
-    usage: Annotated[bool, typer.Option("--usage", help="Calls used and spared, instead.")] = False,
+    usage: Annotated[bool, typer.Option("--usage", help="Calls used and spared instead.")] = False,
     days: Annotated[
-        int | None, typer.Option(min=1, max=1_000, help="Of --usage: how many days, with today.")
+        int | None,
+        typer.Option(min=1, max=1_000, help="With --usage: how many days, today included."),
     ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print it as Markdown.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print it as CSV, each day too.")] = False,

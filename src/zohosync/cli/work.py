@@ -211,7 +211,7 @@ def backfill(  # noqa: PLR0917 - options are not positional on a command line
     ] = None,
     json: AsJson = False,
 ) -> int:
-    """Bring every row of these kinds into step: marks them, then shows the way.
+    """Bring every row of these kinds (without one, of all) into step, and show how far it is.
 
     Works itself unless a worker is alive elsewhere. Rows that are in step cost no call. With
     --limit it tells what became of each of those rows; exit code 1 when one is not in step.
