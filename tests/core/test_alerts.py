@@ -167,6 +167,15 @@ def test_quiet_hours_hold_what_is_not_grave_for_one_digest() -> None:
     assert "- failed/a (since 2026-11-22 23:00 (Africa/Johannesburg)): zohosync" in digest.body
 
 
+def test_what_got_worse_at_night_is_looked_at_when_the_night_is_over() -> None:
+    town = Town(Manners(ZONE, quiet=NIGHT))
+    town.look(cause())
+    night = town.look(cause(level=1), after_s=15 * 3_600)  # 23:00
+    assert night.again_at == datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
+    town.look(cause(level=1), after_s=7 * 3_600)
+    assert town.titles == ["failed/customers/x", "worse: failed/customers/x"]
+
+
 def test_thresholds_patience_and_mutes_keep_back_and_let_go() -> None:
     town = Town(Manners(ZONE, threshold=5))
     town.look(cause(records=4), cause("down", patience_s=120, grave=True))

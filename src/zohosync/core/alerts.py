@@ -165,7 +165,7 @@ def decide(
         after.append(alert)
         if telling is not None:
             told.append(telling)
-        elif alert.told_at is None:
+        elif alert.told_at is None or _is_worse(alert):
             again += _later(alert, cause, manners, now, quiet_until)
     for alert in before.values():
         if alert.fingerprint in standing or not alert.stands:

@@ -64,34 +64,31 @@ create or replace function zohosync.digest_of(org_id text, kind text, told text)
 
 -- A record whose key was forgotten comes back as what it is: linked, and by another word than the
 -- row's. Whatever makes a record comes through here. (A link that comes along is somebody's word.)
+-- After the insert: one that waited for a forgetting of its key sees what that left behind.
 create or replace function zohosync.recall() returns trigger
   language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-  was zohosync.forgotten;
 begin
-  if not exists (select from zohosync.forgotten f where f.org_id = new.org_id and f.kind = new.kind) then
-    return new;
+  if not exists (select from zohosync.forgotten f
+                  where (f.org_id, f.kind) in (select a.org_id, a.kind from added a)) then
+    return null;
   end if;
-  delete from zohosync.forgotten f
-   where f.org_id = new.org_id and f.kind = new.kind
-     and f.key_hash = zohosync.digest_of(new.org_id, new.kind, new.key)
-  returning * into was;
-  if not found or new.zoho_id is not null then
-    return new;
-  end if;
-  new.gone := true;
-  new.identity := jsonb_build_object('forgotten', true, 'told', was.told_hash);
-  new.remote_state := was.remote_state;
-  new.hints := was.hints;
-  new.excluded := was.excluded;
-  new.rivals := was.rivals;
-  if was.zoho_id is not null and exists (select from zohosync.records r where r.org_id = new.org_id and r.kind = new.kind
-               and r.zoho_id = was.zoho_id) then
-    new.rivals := new.rivals || was.zoho_id;
-  else
-    new.zoho_id := was.zoho_id;
-  end if;
-  return new;
+  with was as (
+    delete from zohosync.forgotten f using added a
+     where f.org_id = a.org_id and f.kind = a.kind
+       and f.key_hash = zohosync.digest_of(a.org_id, a.kind, a.key)
+    returning a.key, f.*
+  ), known as (
+    select w.*, exists (select from zohosync.records o where o.org_id = w.org_id and o.kind = w.kind
+                           and o.zoho_id = w.zoho_id) as taken from was w
+  )
+  update zohosync.records r
+     set gone = true, identity = jsonb_build_object('forgotten', true, 'told', k.told_hash),
+         remote_state = k.remote_state, hints = k.hints, excluded = k.excluded,
+         rivals = case when k.taken then k.rivals || k.zoho_id else k.rivals end,
+         zoho_id = case when not k.taken then k.zoho_id end
+    from known k
+   where r.org_id = k.org_id and r.kind = k.kind and r.key = k.key and r.zoho_id is null;
+  return null;
 end $$;
-create trigger recall before insert on zohosync.records
-  for each row execute function zohosync.recall();
+create trigger zohosync_recall after insert on zohosync.records
+  referencing new table as added for each statement execute function zohosync.recall();
