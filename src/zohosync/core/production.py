@@ -226,7 +226,8 @@ def _indexes(found: Found) -> Item:
 def _metrics(found: Found) -> Item:
     day, wrong = found.yesterday, []
     if not found.metrics:
-        wrong.append((f"there are no figures of {day}", "zohosync upkeep --once"))
+        step = "zohosync upkeep --all (an installation's first day has its figures the day after)"
+        wrong.append((f"there are no figures of {day}", step))
     return _item("metrics", wrong, f"{found.metrics} figures of {day}")
 
 
