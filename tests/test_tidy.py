@@ -16,7 +16,7 @@ MIGRATIONS = SRC / "store" / "migrations"
 
 # docs/architecture.md, "Size". Raising a number needs a page in docs/decisions/.
 MODULES_MAX = {
-    "product": 130, "sandbox": 5, "dashboard": 4, "testing and demo": 10, "simulate": 17,
+    "product": 130, "sandbox": 5, "dashboard": 4, "testing and demo": 10, "simulate": 18,
 }  # fmt: skip
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60

@@ -19,7 +19,8 @@ MIND = Mind(
 )  # fmt: skip
 FOUND = Found(
     limits=PLANS["standard"], mode="live", time_zone="Africa/Johannesburg",
-    yesterday=date(2026, 3, 1), metrics=30, mint="found", mint_good=True, workers=2, seen_s=4.0,
+    yesterday=date(2026, 3, 1), known_on=date(2026, 2, 1), metrics=30, mint="found",
+    mint_good=True, workers=2, seen_s=4.0,
     days=[(100, 1_000), (790, 1_000), (5, None)], size_bytes=4_000_000, free_bytes=9_000_000_000,
 )  # fmt: skip
 SPOILT: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
@@ -91,3 +92,10 @@ def test_without_a_schema_only_what_needs_none_is_judged() -> None:
     items = judge(MIND, Found(schema="The schema is out of date"))
     assert [item.name for item in items if not item.ok] == ["schema"]
     assert "credentials" not in {item.name for item in items}
+
+
+def test_the_first_day_of_an_installation_is_no_day_without_figures() -> None:
+    first = replace(FOUND, metrics=0, known_on=date(2026, 3, 2))
+    (item,) = [each for each in judge(MIND, first) if each.name == "metrics"]
+    assert item.ok
+    assert "none yet" in item.evidence

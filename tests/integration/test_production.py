@@ -32,7 +32,8 @@ create table public.people (id integer primary key, name text, email text, zoho_
 insert into public.people select n, 'P ' || n, n || '@example.com' from generate_series(1, 5) n;
 """
 WELL = """
-update zohosync.organizations set paused_kinds = '{{}}';
+update zohosync.organizations
+   set paused_kinds = '{{}}', created_at = created_at - interval '9 days';
 insert into zohosync.workers (worker, org_id, host, pid, version)
 values ('w', '10001', 'h', 1, '0');
 insert into zohosync.api_calls (org_id, door, lane, worker, operation, method, path, deadline,

@@ -83,7 +83,7 @@ async def _seen(settings: "Settings", database: "Database") -> dict[str, Any]:
     from zohosync.store.alerts import AlertBook
     from zohosync.store.capture import missing_watches
     from zohosync.store.history import History
-    from zohosync.store.readiness import Readiness
+    from zohosync.store.inspection import Readiness
     from zohosync.wiring import watches_of
 
     org_id = settings.organization.id or ""
@@ -114,8 +114,8 @@ async def _seen(settings: "Settings", database: "Database") -> dict[str, Any]:
 
 
 _SAME = (
-    "mode", "time_zone", "paused", "paused_kinds", "indexes", "yesterday", "metrics", "refused",
-    "size_bytes",
+    "mode", "time_zone", "paused", "paused_kinds", "indexes", "yesterday", "known_on", "metrics",
+    "refused", "size_bytes",
 )  # fmt: skip
 
 

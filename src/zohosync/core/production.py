@@ -46,7 +46,8 @@ class Found:
 
     `unwatched` are tables, `faults` the mapping's, `indexes` those that are missing or broken,
     `unused` the statements that do not use theirs. `mint` is the outcome of the last token call.
-    `days` are the calls of the last days, each against its limit; `undelivered` why notices wait.
+    `known_on` is the day on which the organisation was named here first. `days` are the calls of
+    the last days, each against its limit; `undelivered` why notices wait.
     """
 
     schema: str | None = None
@@ -61,6 +62,7 @@ class Found:
     unused: Sequence[str] = ()
     yesterday: date | None = None
     metrics: int = 0
+    known_on: date | None = None
     mint: str | None = None
     mint_good: bool = False
     refused: int = 0
@@ -224,10 +226,11 @@ def _indexes(found: Found) -> Item:
 
 
 def _metrics(found: Found) -> Item:
-    day, wrong = found.yesterday, []
-    if not found.metrics:
-        step = "zohosync upkeep --all (an installation's first day has its figures the day after)"
-        wrong.append((f"there are no figures of {day}", step))
+    day, known_on = found.yesterday, found.known_on
+    if day and known_on and known_on > day:
+        words = "none yet: a day has its figures once it is over, and this is the first"
+        return Item("metrics", ok=True, evidence=words)
+    wrong = [] if found.metrics else [(f"there are no figures of {day}", "zohosync upkeep --all")]
     return _item("metrics", wrong, f"{found.metrics} figures of {day}")
 
 
