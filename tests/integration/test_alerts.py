@@ -329,7 +329,8 @@ def test_a_working_worker_tells_at_once_that_zoho_refuses_it(database_url: str) 
                 stop.set()
             told = [event.message for event in joined.events if isinstance(event, Noted)]
         await database.close()
-        assert [line[:39] for line in told] == ["alert: Zoho refuses our credentials: Zo"]
-        assert "zohosync login" in told[0]
+        (line,) = [line for line in told if line.startswith("alert: ")]
+        assert line.startswith("alert: Zoho refuses our credentials: Zo")
+        assert "zohosync login" in line
 
     run(main)
