@@ -56,7 +56,7 @@ def jobs_of(
     every, book = settings.upkeep, AlertBook(database, org_id)
     alerts = alerts_of(settings, database, org_id, clock=clock, tell=tell, pace=pace)
     upkeep, days = Upkeep(database, org_id, "upkeep"), keep_days_of(settings)
-    figures = partial(Metrics(database, org_id).keep_up, days["logs"])
+    figures = partial(Metrics(database, org_id).keep_up, figured_days_of(settings))
     jobs = [
         Job("metrics", every.metrics_every_s, figures, at=FIGURES_AT),
         Job("retention", PRUNE_EVERY_S, lambda: prune(upkeep, days, clock)),
@@ -102,6 +102,12 @@ def keep_days_of(settings: Settings) -> dict[str, int]:
     """How many days each sort of rows is kept, by the names of PRUNES."""
     said = {name: getattr(settings.retention, f"{name}_days") for name in PRUNES}
     return {name: days or settings.database.keep_days for name, days in said.items()}
+
+
+def figured_days_of(settings: Settings) -> int:
+    """For how many days all is kept that a day's figures are made of: attempts and calls."""
+    days = keep_days_of(settings)
+    return min(days["logs"], days["journal"])
 
 
 USAGE_EVERY_S = 10.0

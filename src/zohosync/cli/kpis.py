@@ -132,6 +132,7 @@ async def gather(
 
     None when the organisation is not known. Raises SettingsError for a period that is not over.
     """
+    from zohosync.jobs import figured_days_of
     from zohosync.store.metrics import LATE_S, Metrics
     from zohosync.store.organizations import read_organization
 
@@ -143,7 +144,7 @@ async def gather(
     today = _day(organization["now"], zone)
     closed = _day(organization["now"] - timedelta(seconds=LATE_S), zone) - timedelta(days=1)
     period = _period(asked, today, closed)
-    await metrics.catch_up(settings.database.keep_days)
+    await metrics.catch_up(figured_days_of(settings))
     chart = period if len(period.days) >= CHART_DAYS else Period(
         "chart", period.last - timedelta(days=CHART_DAYS - 1), period.last
     )  # fmt: skip
