@@ -11,10 +11,17 @@ from pathlib import Path
 from zohosync.checkup import mend_counts, note_health
 from zohosync.clock import Clock
 from zohosync.core.causes import ALIVE_S
-from zohosync.engine.alerts import Alerts, Channels, Heartbeat, manners_of, watched
+from zohosync.engine.alerts import (
+    Alerts,
+    Channels,
+    Heartbeat,
+    failure_words,
+    manners_of,
+    watched,
+)
 from zohosync.engine.catalog import Catalog
 from zohosync.engine.keeper import Job, prune
-from zohosync.errors import SettingsError
+from zohosync.errors import DatabaseError, SettingsError
 from zohosync.events import Listener, Noted
 from zohosync.settings import FILE, Settings, load
 from zohosync.store.alerts import AlertBook
@@ -136,7 +143,13 @@ def besides_of(
         if clock.monotonic() >= due_at_s:
             due_at_s = clock.monotonic() + USAGE_EVERY_S
             await usage.note()  # whose steps are an alert
-        await alerts.round()
+        try:
+            await alerts.round()
+        except DatabaseError:
+            raise
+        except Exception as error:  # noqa: BLE001  who tells of trouble must not make more of it
+            words = f"alerts: a bug: {failure_words(error)}; it is tried again by itself"
+            tell(Noted(words, logging.WARNING))
 
     return look
 

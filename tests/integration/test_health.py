@@ -25,7 +25,8 @@ from zohosync.bootstrap import open_project
 from zohosync.checkup import probe_zoho
 from zohosync.clock import Chance, SystemClock
 from zohosync.dashboard.doors import listen, pages_of, serving
-from zohosync.jobs import jobs_of
+from zohosync.events import Event, Noted
+from zohosync.jobs import besides_of, jobs_of
 from zohosync.sandbox import Sandbox, SandboxLimits
 from zohosync.sandbox import serving as sandbox_serving
 from zohosync.settings import Settings, load
@@ -246,6 +247,20 @@ async def test_the_jobs_tell_what_changed_and_mend_what_is_wrong(
             "counts were wrong, and are mended: customers synced 7 -> 0"
         )
         assert await jobs["counts"].run() is None
+
+
+async def test_what_breaks_the_alerts_does_not_stop_the_worker(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = project_settings(tmp_path, database_url, monkeypatch)
+    await sql(database_url, TABLE)
+    told: list[Event] = []
+    async with open_project(settings, chance=Chance(3)) as opened:
+        await sql(database_url, "update zohosync.organizations set time_zone = 'ABC+3'")
+        look = besides_of(settings, opened.database, ORG, clock=SystemClock(), tell=told.append)
+        await look()
+    words = [event.message for event in told if isinstance(event, Noted)]
+    assert words == ["alerts: a bug: ZoneInfoNotFoundError; it is tried again by itself"]
 
 
 async def test_a_probe_asks_zoho_once_and_says_what_it_answers(

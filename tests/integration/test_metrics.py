@@ -284,6 +284,16 @@ async def test_what_is_missing_is_caught_up_once_and_what_is_there_is_left(
         assert said == "key figures rolled up: 2 days, 2026-10-31 to 2026-11-01"
 
 
+async def test_late_on_a_day_after_a_long_one_the_oldest_day_is_not_whole_any_more(
+    database_url: str,
+) -> None:
+    """It must not stand in the way of the others, either."""
+    _, ended = day_bounds(LONG + timedelta(days=7), ZoneInfo(NEW_YORK))
+    async with books(database_url, now=ended - timedelta(minutes=30)) as database:
+        days = [LONG + timedelta(days=more) for more in range(-1, 7)]
+        assert await Metrics(database, "1").catch_up(10) == days
+
+
 async def test_what_is_out_of_step_for_over_a_week_is_stale_and_stays_written(
     database_url: str,
 ) -> None:

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import psycopg
 import pytest
 
 from acceptance.cli_kit import Done
@@ -231,3 +232,15 @@ def test_the_first_day_has_nothing_to_tell_and_says_so(zohosync: Run, database_u
     assert live_nothing.code == 0
     assert "of which 0 are known" in live_nothing.output
     assert "Nothing had to be brought into step." in live_nothing.output
+
+
+def test_no_figures_are_made_of_days_whose_calls_are_not_kept_any_more(
+    zohosync: Run, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live(database_url)
+    monkeypatch.setenv("ZOHOSYNC_RETENTION_JOURNAL_DAYS", "8")
+    assert zohosync("report").code == 0
+
+    with psycopg.connect(database_url) as link:
+        oldest = link.execute("select min(metric_date) from zohosync.sync_metrics").fetchone()
+    assert oldest == (TODAY - timedelta(days=7),)

@@ -29,6 +29,13 @@ CLOSED_FOR_S = 60.0
 DOWN_FOR_S = 120.0
 """How long Zoho does not answer before somebody is told."""
 
+FAILS = 3
+"""A job is failing when so many of its runs in a row did not come to their end, with no word of
+theirs: the database may have been away for two of them."""
+
+LEFT_S = 2 * 86_400.0
+"""What was not begun for so long is no job any more: one that fails is tried again each hour."""
+
 REASON_MAX = 300
 """Characters of a reason that are told."""
 
@@ -88,8 +95,8 @@ class Facts:
     `organization` with `closed_for_s`, `mints_closed_for_s`, `today`, `warned`, `used`, `per_day`,
     `attempted_at`, `due_at`, `marks`; `groups` of records that will not move by themselves;
     `workers` with `seen_s`; `comparisons` the newest finished of each kind; `reports` are
-    fingerprints that a process said to fail, with its words; who was not seen for `alive_s` is
-    silent.
+    fingerprints that a process said to fail, with its words; `jobs` are those of upkeep, as they
+    stand; who was not seen for `alive_s` is silent.
     """
 
     now: datetime
@@ -98,6 +105,7 @@ class Facts:
     workers: Sequence[Mapping[str, Any]] = ()
     comparisons: Sequence[Mapping[str, Any]] = ()
     reports: Mapping[str, str] = field(default_factory=dict)
+    jobs: Sequence[Mapping[str, Any]] = ()
     alive_s: float = ALIVE_S
 
 
@@ -111,7 +119,7 @@ def causes_of(facts: Facts) -> list[Cause]:
         *_of_comparisons(facts.comparisons),
         *_of_workers(facts),
         *_of_silence(facts),
-        *_of_reports(facts.reports),
+        *_of_upkeep(facts),
     ]
     return list({cause.fingerprint: cause for cause in found}.values())
 
@@ -338,8 +346,23 @@ def _of_silence(facts: Facts) -> Iterator[Cause]:
         )
 
 
-def _of_reports(reports: Mapping[str, str]) -> Iterator[Cause]:
-    for name, words in sorted(reports.items()):
+def _of_upkeep(facts: Facts) -> Iterator[Cause]:
+    """What a process said to fail; and jobs that fail without a word of their own."""
+    left: set[str] = set()
+    fails: dict[str, str] = {}
+    for row in facts.jobs:
+        began, going_on = row["started_at"], row["state"] == "running"
+        if began is None:
+            continue
+        if facts.now - began > timedelta(seconds=LEFT_S):
+            left.add(row["job"])
+            continue
+        held = going_on and row["held_until"] is not None and row["held_until"] > facts.now
+        if row["failures"] - held >= FAILS:
+            ended = "its worker ended, or was stopped, in the middle of it"
+            fails[f"job/{row['job']}"] = ended if going_on and not held else row["told"] or ended
+    said = {name: words for name, words in facts.reports.items() if _job_of(name) not in left}
+    for name, words in sorted((fails | said).items()):
         topic, _, what = name.partition("/")
         beat = topic == "heartbeat"
         yield Cause(
@@ -349,3 +372,8 @@ def _of_reports(reports: Mapping[str, str]) -> Iterator[Cause]:
             "zohosync settings" if beat else "zohosync upkeep --once",
             over="It works again.",
         )
+
+
+def _job_of(fingerprint: str) -> str:
+    """The job whose word it is."""
+    return fingerprint.removeprefix("job/")

@@ -10,7 +10,7 @@ from typing import Any
 from zohosync.clock import Clock
 from zohosync.core.governor import DOWN_AFTER
 from zohosync.core.upkeep import Schedule, due
-from zohosync.errors import DatabaseError
+from zohosync.errors import DatabaseError, ZohosyncError
 from zohosync.events import Listener, Noted
 from zohosync.store.organizations import Presence
 from zohosync.store.records import Records
@@ -279,7 +279,7 @@ class Leader:
         except TimeoutError:
             told, done = f"it took longer than {RUN_LIMIT_S / 60:.0f} minutes", False
         except Exception as error:  # noqa: BLE001  one job's bug must not stop the others
-            words = str(error) if isinstance(error, DatabaseError) else f"a bug: {error!r}"
+            words = str(error) if isinstance(error, ZohosyncError) else f"a bug: {error!r}"
             told, done = f"it failed, and is tried again: {words}", False
         took_ms = round((self._clock.monotonic() - began) * 1_000)
         told, run.ending = told[:TOLD_MAX] if told else None, True

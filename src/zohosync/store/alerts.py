@@ -108,7 +108,7 @@ class AlertBook:
 
     def _reads(self) -> list[tuple[str, dict[str, Any]]]:
         """What is read of everything, in one round trip."""
-        others = ("read_causes", "read_workers", "read_comparisons", "read_mutes")
+        others = ("read_causes", "read_workers", "read_comparisons", "read_mutes", "read_jobs")
         return [
             ("read_vitals", {**self._who, "priorities": list(LANES)}),
             *((name, self._who) for name in others),
@@ -116,13 +116,14 @@ class AlertBook:
         ]
 
     def _books(self, read: Sequence[list[Row]]) -> Books | None:
-        vitals, groups, workers, comparisons, mutes, rows = read
+        vitals, groups, workers, comparisons, mutes, jobs, rows = read
         if not vitals:
             return None
         now = vitals[0]["now"]
+        known = [row for row in jobs if row["job"]]
         reports = {row["fingerprint"]: row["reported"] for row in rows if row["reported"]}
         return Books(
-            Facts(now, vitals[0], groups, workers, comparisons, reports, self._alive_s),
+            Facts(now, vitals[0], groups, workers, comparisons, reports, known, self._alive_s),
             tuple(_alert(row) for row in rows),
             {row["target"]: row["until"] for row in mutes},
         )

@@ -185,6 +185,7 @@ class Forgetting:
                 )
             row = await transaction.fetch_one("forget_record", **values)
             assert row is not None
+            await transaction.fetch("await_alerts", org_id=self.org_id)
             await transaction.execute("forget_alerts", alias=row["alias"], **self._who(ref))
         counts = {name: row[name] for name in ("records", "logs", "calls", "compared", "acts")}
         return Forgotten(

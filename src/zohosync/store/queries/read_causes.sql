@@ -4,27 +4,28 @@
 --   failed: they are the same trouble. `since` is when the first of them was judged so.
 -- Locks: none.
 -- Index: records_status, records_rivals, records_pkey.
+-- (From those whose parent will not come down to all who wait for them: of the others, however many wait
+--   in a first load, each is looked at once.)
 with recursive stuck as materialized (
   select r.kind, r.key, r.status, r.error_class, r.error_code, r.error_field, r.error_message,
-         r.settled_at, r.due_at, r.waiting_kind, r.waiting_key
+         r.settled_at, r.due_at
     from zohosync.records r
-   where r.org_id = %(org_id)s and r.status in ('failed', 'uncertain', 'waiting')
-), chain as (
-  select w.kind, w.key, w.settled_at, w.waiting_kind, w.waiting_key, 1 as depth
-    from stuck w where w.status = 'waiting' and w.waiting_kind is not null
-  union all
-  select c.kind, c.key, c.settled_at, w.waiting_kind, w.waiting_key, c.depth + 1
-    from chain c
-    join stuck w on w.kind = c.waiting_kind and w.key = c.waiting_key
-                and w.status = 'waiting' and w.waiting_kind is not null
-   where c.depth < 8
+   where r.org_id = %(org_id)s and r.status in ('failed', 'uncertain')
 ), rooted as (
-  select c.kind, c.key, c.settled_at, c.waiting_kind, c.waiting_key, p.status, p.error_class,
-         p.error_code, p.error_field, p.error_message
-    from chain c
-    left join zohosync.records p on p.org_id = %(org_id)s and p.kind = c.waiting_kind
-                                and p.key = c.waiting_key
-   where p.status is null or p.status in ('failed', 'skipped')
+  select w.kind, w.key, w.settled_at, w.waiting_kind, w.waiting_key, p.status, p.error_class,
+         p.error_code, p.error_field, 1 as depth
+    from zohosync.records w
+    left join zohosync.records p on p.org_id = %(org_id)s and p.kind = w.waiting_kind
+                                and p.key = w.waiting_key
+   where w.org_id = %(org_id)s and w.status = 'waiting' and w.waiting_kind is not null
+     and (p.status is null or p.status in ('failed', 'skipped'))
+  union all
+  select w.kind, w.key, w.settled_at, r.waiting_kind, r.waiting_key, r.status, r.error_class,
+         r.error_code, r.error_field, r.depth + 1
+    from rooted r
+    join zohosync.records w on w.org_id = %(org_id)s and w.waiting_kind = r.kind
+                           and w.waiting_key = r.key and w.status = 'waiting'
+   where r.depth < 8
 ), blocked as (
   select waiting_kind as kind, error_class, error_code, error_field, count(*)::int as records
     from rooted where status = 'failed' group by 1, 2, 3, 4
