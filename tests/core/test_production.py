@@ -83,6 +83,13 @@ def test_what_is_spoiled_fails_and_nothing_else(
     assert failed[0].next_step
 
 
+def test_an_installation_of_today_has_no_figures_of_yesterday_and_needs_none() -> None:
+    young = replace(FOUND, metrics=0, yesterday=date(2026, 3, 1), first_day=date(2026, 3, 2))
+    assert [item for item in judge(MIND, young) if not item.ok] == []
+    older = replace(young, first_day=date(2026, 3, 1))
+    assert [item.name for item in judge(MIND, older) if not item.ok] == ["metrics"]
+
+
 def test_every_item_can_fail() -> None:
     assert {name for name, _, _ in SPOILT} | {"schema"} == set(NAMES)
 

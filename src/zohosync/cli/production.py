@@ -114,8 +114,8 @@ async def _seen(settings: "Settings", database: "Database") -> dict[str, Any]:
 
 
 _SAME = (
-    "mode", "time_zone", "paused", "paused_kinds", "indexes", "yesterday", "metrics", "refused",
-    "size_bytes",
+    "mode", "time_zone", "paused", "paused_kinds", "indexes", "yesterday", "first_day", "metrics",
+    "refused", "size_bytes",
 )  # fmt: skip
 
 

@@ -45,7 +45,8 @@ class Found:
     """What the live installation shows; None or empty where it cannot be seen.
 
     `unwatched` are tables, `faults` the mapping's, `indexes` those that are missing or broken,
-    `unused` the statements that do not use theirs. `mint` is the outcome of the last token call.
+    `unused` the statements that do not use theirs. `mint` is the outcome of the last token call,
+    `first_day` the one on which the organisation became known here.
     `days` are the calls of the last days, each against its limit; `undelivered` why notices wait.
     """
 
@@ -60,6 +61,7 @@ class Found:
     indexes: Sequence[str] = ()
     unused: Sequence[str] = ()
     yesterday: date | None = None
+    first_day: date | None = None
     metrics: int = 0
     mint: str | None = None
     mint_good: bool = False
@@ -153,7 +155,7 @@ def _limits(mind: Mind, found: Found) -> list[Item]:
         wrong.append(
             ("the limits in force are others than those of zohosync.toml", "zohosync migrate")
         )
-    good = f"{mind.plan}: {limits.per_minute} a minute, {limits.per_day} a day, in force"
+    good = f"{mind.plan}: {limits.per_minute} a minute, {limits.per_day or 0:,} a day, in force"
     return [_item("limits", wrong, good)]
 
 
@@ -225,6 +227,9 @@ def _indexes(found: Found) -> Item:
 
 def _metrics(found: Found) -> Item:
     day, wrong = found.yesterday, []
+    if day and found.first_day and day < found.first_day:
+        words = f"known here since {found.first_day}; a day has its figures once it is over"
+        return Item("metrics", ok=True, evidence=words)
     if not found.metrics:
         wrong.append((f"there are no figures of {day}", "zohosync upkeep --once"))
     return _item("metrics", wrong, f"{found.metrics} figures of {day}")
