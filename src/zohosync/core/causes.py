@@ -214,7 +214,7 @@ def _of_groups(groups: Iterable[Mapping[str, Any]]) -> Iterator[Cause]:
     for row in groups:
         kind, key, records = row["kind"], row["sample_key"], row["records"]
         blocked = f" {row['blocked']:,} more wait for them." if row["blocked"] else ""
-        parent, reason = row["parent_kind"], plain(row["reason"] or "")
+        parent, reason = row["parent_kind"], plain(row["reason"] or "").rstrip(".")
         if row["topic"] == "waiting":
             print_of = fingerprint("waiting", kind, parent, row["parent_status"])
             title = f"{records:,} {kind} wait for {parent} that are {row['parent_status']}"
@@ -232,7 +232,7 @@ def _of_groups(groups: Iterable[Mapping[str, Any]]) -> Iterator[Cause]:
             by_word = row["error_code"] in CODES
             command = f"zohosync settle {kind}" if by_word else f"zohosync why {kind} {key}"
         yield Cause(
-            print_of, title, f"{reason.rstrip('.') or 'no reason is kept'}.{blocked}", command, kind=kind,
+            print_of, title, f"{reason or 'no reason is kept'}.{blocked}", command, kind=kind,
             records=records, since=row["since"], example=Ref(kind, key), over="None is left.",
         )  # fmt: skip
 
