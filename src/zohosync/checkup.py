@@ -66,6 +66,7 @@ async def probe_zoho(
     gate = Gate(
         journal, clock=clock, limits=settings.limits, time_limit_s=limit_s,
         send_within_s=settings.worker.send_within_s, tell=lambda _: None,
+        pauses=False,  # the credentials of whoever looks need not be those of the workers
     )  # fmt: skip
     tokens = oauth.Tokens(
         credentials, cache=TokenCache(database), gate=gate, clock=clock, owner=who,

@@ -39,12 +39,16 @@ CANARIES = {
     "channel": "canary-channel-91",
     "heartbeat": "canary-heartbeat-12",
 }
+CHANNELS = " ".join(
+    f"{scheme}://user:{CANARIES['channel']}@127.0.0.1:1/{CANARIES['channel']}"
+    for scheme in ("json", "mailto", "nonsense")
+)
 SPELLINGS = {
     name: {value, quote(value, safe=""), repr(value)[1:-1]} for name, value in CANARIES.items()
 }
 VERBS_OF: dict[str, list[tuple[str, ...]]] = {
     "migrate": [(), ("--print-role",)],
-    "check": [()],
+    "check": [(), ("--production",)],
     "compare": [("--html", "page.html", "--csv", "page.csv", "--out", "links.csv")],
     "plan": [(), ("customers", "1"), ("--csv", "plan.csv"), ("--forecast",)],
     "backfill": [("--dry-run",), ("--no-wait",)],
@@ -56,9 +60,15 @@ VERBS_OF: dict[str, list[tuple[str, ...]]] = {
     "status": [()],
     "why": [("customers", "1"), ("customers", "none")],
     "logs": [(), ("--calls",)],
-    "report": [("--usage",), ("--month", "2026-03")],
+    "report": [
+        ("--usage",), ("--month", "2026-03"), ("--html", "report.html"),
+    ],
+    "health": [("--detailed", "--probe")],
+    "alerts": [("test",), ("mute", "no_worker"), ()],
+    "upkeep": [("--once", "--all"), ("--clear-cache",), ("--rotate-key",), ()],
+    "forget": [("customers", "none", "--yes")],
     "settings": [()],
-}
+}  # fmt: skip
 """Each verb that opens a project; those of the panel `try` have credentials of their own."""
 
 
@@ -233,8 +243,8 @@ def watched(
             "CLIENT_SECRET": sandbox.client_secret,
             "REFRESH_TOKEN": sandbox.refresh_token,
             "SECRET_KEY": CANARIES["secret key"],
-            "ALERTS_CHANNELS": f"json://user:{CANARIES['channel']}@127.0.0.1:1/x",
-            "ALERTS_HEARTBEAT_URL": f"http://127.0.0.1:1/{CANARIES['heartbeat']}",
+            "ALERTS_CHANNELS": CHANNELS.replace("127.0.0.1:1", url.partition("//")[2], 1),
+            "ALERTS_HEARTBEAT_URL": f"{url}/{CANARIES['heartbeat']}",
         }.items():
             monkeypatch.setenv(f"ZOHOSYNC_{name}", value)
         yield Watched(tmp_path, monkeypatch), hostile

@@ -19,7 +19,7 @@ MIND = Mind(
 )  # fmt: skip
 FOUND = Found(
     limits=PLANS["standard"], mode="live", time_zone="Africa/Johannesburg",
-    yesterday=date(2026, 3, 1), known_on=date(2026, 2, 1), metrics=30, mint="found",
+    yesterday=date(2026, 3, 1), metrics=30, mint="found",
     mint_good=True, workers=2, seen_s=4.0,
     days=[(100, 1_000), (790, 1_000), (5, None)], size_bytes=4_000_000, free_bytes=9_000_000_000,
 )  # fmt: skip
@@ -84,6 +84,13 @@ def test_what_is_spoiled_fails_and_nothing_else(
     assert failed[0].next_step
 
 
+def test_an_installation_of_today_has_no_figures_of_yesterday_and_needs_none() -> None:
+    young = replace(FOUND, metrics=0, yesterday=date(2026, 3, 1), first_day=date(2026, 3, 2))
+    assert [item for item in judge(MIND, young) if not item.ok] == []
+    older = replace(young, first_day=date(2026, 3, 1))
+    assert [item.name for item in judge(MIND, older) if not item.ok] == ["metrics"]
+
+
 def test_every_item_can_fail() -> None:
     assert {name for name, _, _ in SPOILT} | {"schema"} == set(NAMES)
 
@@ -92,10 +99,3 @@ def test_without_a_schema_only_what_needs_none_is_judged() -> None:
     items = judge(MIND, Found(schema="The schema is out of date"))
     assert [item.name for item in items if not item.ok] == ["schema"]
     assert "credentials" not in {item.name for item in items}
-
-
-def test_the_first_day_of_an_installation_is_no_day_without_figures() -> None:
-    first = replace(FOUND, metrics=0, known_on=date(2026, 3, 2))
-    (item,) = [each for each in judge(MIND, first) if each.name == "metrics"]
-    assert item.ok
-    assert "none yet" in item.evidence

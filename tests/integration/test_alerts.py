@@ -103,7 +103,7 @@ def test_a_grave_one_is_told_at_the_next_glance_and_the_rest_when_the_quiet_hour
             assert len(desk.logged) == 1
             await later(desk, 60)
             await desk.alerts.round()
-            assert desk.logged[1].startswith("alert: 2 alerts: - 1 customers failed")
+            assert desk.logged[1].startswith("alert: 2 alerts: - 1 customer failed")
             assert len(desk.logged) == 2
 
     run(main)
@@ -147,10 +147,10 @@ def test_what_is_muted_is_not_told_until_the_mute_ends(database_url: str) -> Non
             await desk.fail("customers", 1, 1)
             await desk.fail("invoices", 1, 1)
             await desk.alerts.job()
-            assert [line[:25] for line in desk.logged] == ["alert: 1 invoices failed:"]
+            assert [line[:24] for line in desk.logged] == ["alert: 1 invoice failed:"]
             await later(desk, 3_601)
             await desk.alerts.round()
-            assert desk.logged[1].startswith("alert: 1 customers failed")
+            assert desk.logged[1].startswith("alert: 1 customer failed")
             acts = await desk.sql("select act, target from zohosync.audit")
             assert acts == [{"act": "mute alerts", "target": "customers"}]
 

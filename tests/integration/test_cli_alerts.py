@@ -52,7 +52,7 @@ def test_what_stands_is_listed_with_its_command_and_can_be_muted(
     assert (calm.code, "Nothing is wrong." in calm.output) == (0, True)
     asyncio.run(sql(database_url, FAILED))
     listed = zohosync("alerts")
-    for words in ("1 customers failed: validation, email (not told yet)", "email is empty",
+    for words in ("1 customer failed: validation, email (not told yet)", "email is empty",
                   "Next: zohosync why customers 17", "Told to: log"):  # fmt: skip
         assert words in listed.output
     (alert,) = zohosync("alerts", "list", "--json").last["alerts"]

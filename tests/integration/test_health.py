@@ -289,3 +289,6 @@ async def test_a_probe_asks_zoho_once_and_says_what_it_answers(
                 settings, opened.database, opened.org_id, clock=clock, chance=Chance(4)
             )
             assert (check.verdict, check.mend) == ("fail", "zohosync login")
+            # Whoever looks may have other credentials than the workers: nobody is held up.
+            rows = await opened.database.fetch("read_organization", org_id=opened.org_id)
+            assert [row["paused"] for row in rows] == [None]

@@ -63,7 +63,7 @@ async def test_processes_that_migrate_at_once_apply_each_once(
 async def test_an_empty_database_is_out_of_date_and_told_the_command(
     empty: Database, directory: Path
 ) -> None:
-    with pytest.raises(SchemaError, match=r"out of date.*run `zohosync migrate`"):
+    with pytest.raises(SchemaError, match=r"no schema of ours yet.*run `zohosync migrate`"):
         await verify(empty, directory=directory)
 
 

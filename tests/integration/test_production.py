@@ -48,7 +48,11 @@ SPOILT = (
     ("queue", "delete from zohosync.watches"),
     ("limits", "update zohosync.organizations set limits = jsonb_set(limits, '{per_day}', '7')"),
     ("indexes", "drop index zohosync.records_due"),
-    ("metrics", "delete from zohosync.sync_metrics"),
+    (
+        "metrics",
+        """update zohosync.organizations set created_at = created_at - interval '3 days';
+        delete from zohosync.sync_metrics""",
+    ),
     ("credentials", "update zohosync.api_calls set outcome = 'unauthorized'"),
     ("kinds", "update zohosync.organizations set paused_kinds = '{customers}'"),
     ("time zone", "update zohosync.organizations set time_zone = 'UTC'"),

@@ -107,7 +107,10 @@ def _say(
     since = f" for {span_words(since_s)}" if since_s is not None else ""
     org_id = settings.organization.id or "none"
     screen.line(f"{found.state.upper()}{since}: organisation {org_id}", STYLES[found.state])
-    for check in found.checks if detailed else found.troubles:
+    # Whoever has Zoho asked wants to hear what it said.
+    asked = [check for check in found.checks if check.evidence.get("asked") == "now"]
+    brief = [*found.troubles, *(check for check in asked if check not in found.troubles)]
+    for check in found.checks if detailed else brief:
         _say_check(screen, check, detailed=detailed)
     if not detailed and not found.troubles:
         screen.line(f"all {len(found.checks)} checks passed (--detailed shows them)")
@@ -117,7 +120,9 @@ def _say(
             "kind", "total", "eligible", "synced", "%", "pending", "waiting", "failed",
             "uncertain", "skipped", "oldest due",
         )  # fmt: skip
-        screen.table(names, rows)
+        # A state in which nothing is takes no room.
+        told = [at for at in range(len(names)) if at < 5 or any(row[at] for row in rows)]
+        screen.table([names[at] for at in told], [[row[at] for at in told] for row in rows])
     worst = next((check.mend for check in found.troubles if check.mend), None)
     screen.next_step(worst or "nothing: all is well")
     screen.result(
@@ -158,7 +163,8 @@ def _row(figures: "KindFigures") -> tuple[Any, ...]:
     from zohosync.core.figures import span_words
 
     rate = "" if figures.sync_rate is None else f"{figures.sync_rate:g}"
-    overdue = "" if figures.overdue_s is None else f"{span_words(figures.overdue_s)} ago"
+    late = "" if figures.overdue_s is None else span_words(figures.overdue_s)
+    overdue = f"{late.removeprefix('about ')} ago" if late else ""
     return (
         figures.kind, figures.total, figures.eligible, figures.synced, rate, figures.pending,
         figures.waiting, figures.failed, figures.uncertain, figures.skipped, overdue,

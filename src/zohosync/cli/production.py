@@ -114,7 +114,7 @@ async def _seen(settings: "Settings", database: "Database") -> dict[str, Any]:
 
 
 _SAME = (
-    "mode", "time_zone", "paused", "paused_kinds", "indexes", "yesterday", "known_on", "metrics",
+    "mode", "time_zone", "paused", "paused_kinds", "indexes", "yesterday", "first_day", "metrics",
     "refused", "size_bytes",
 )  # fmt: skip
 

@@ -83,12 +83,21 @@ class Screen:
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
-        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        cells = [[_cell(value) for value in row] for row in rows]
+        # The box keeps a column free at either edge.
+        widths, gap = fitted([columns, *cells], self.console.width - 2)
+        table = Table(
+            title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False,
+            padding=(0, (gap - 1) // 2),
+        )  # fmt: skip
         for place, column in enumerate(columns):
             numbers = bool(rows) and all(isinstance(row[place], int | float) for row in rows)
-            table.add_column(column, justify="right" if numbers else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*(_cell(value) for value in row))
+            table.add_column(
+                column, justify="right" if numbers else "left", overflow="fold",
+                width=widths[place],
+            )  # fmt: skip
+        for row in cells:
+            table.add_row(*row)
         self.console.print(table)
 
     def next_step(self, text: str) -> None:
@@ -195,6 +204,36 @@ class Told:
                 self._screen.line(f"closed: {reason}", style="yellow")
             case Noted(message=message):
                 self._screen.line(message, style="dim")
+
+
+WORD_MAX = 24
+"""A longer word (a key, a path) may be broken where a table would be too wide."""
+
+
+def fitted(lines: Sequence[Sequence[str]], width: int) -> tuple[list[int], int]:
+    """How wide a table's columns are, and the gap between them, so that it fits if it can.
+
+    First the gaps give way, then the widest columns, as long as no word has to be broken.
+    """
+    columns = list(zip(*lines, strict=True))
+    widths = [max(1, *map(len, column)) for column in columns]
+    least = [
+        max([1, *(min(len(word), WORD_MAX) for cell in column for word in cell.split())])
+        for column in columns
+    ]
+    gap = 3
+    if sum(widths) + gap * (len(widths) - 1) > width:
+        gap = 1
+    over = sum(widths) + gap * (len(widths) - 1) - width
+    for floors in (least, [1] * len(widths)):
+        while over > 0:
+            room = [have - floor for have, floor in zip(widths, floors, strict=True)]
+            if max(room) <= 0:
+                break
+            widest = max(range(len(widths)), key=lambda at: (room[at] > 0, widths[at]))
+            widths[widest] -= 1
+            over -= 1
+    return widths, gap
 
 
 def as_json(value: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from zohosync.core.figures import span_words
 from zohosync.core.governor import DAY_SPENT, DOWN_AFTER, OUTAGE, REFUSED
+from zohosync.core.kinds import KINDS
 from zohosync.core.records import Ref
 from zohosync.core.settling import CODES
 
@@ -221,7 +222,7 @@ def _of_groups(groups: Iterable[Mapping[str, Any]]) -> Iterator[Cause]:
     for row in groups:
         kind, key, records = row["kind"], row["sample_key"], row["records"]
         blocked = f" {row['blocked']:,} more wait for them." if row["blocked"] else ""
-        parent, reason = row["parent_kind"], plain(row["reason"] or "")
+        parent, reason = row["parent_kind"], plain(row["reason"] or "").rstrip(".")
         if row["topic"] == "waiting":
             print_of = fingerprint("waiting", kind, parent, row["parent_status"])
             title = f"{records:,} {kind} wait for {parent} that are {row['parent_status']}"
@@ -234,7 +235,8 @@ def _of_groups(groups: Iterable[Mapping[str, Any]]) -> Iterator[Cause]:
             where = [row["error_class"], row["error_code"], row["error_field"]]
             print_of = fingerprint("failed", kind, *where)
             said = ", ".join(str(word) for word in where if word)
-            title = f"{records:,} {kind} failed: {said or 'no reason known'}"
+            named = KINDS[kind].singular if records == 1 and kind in KINDS else kind
+            title = f"{records:,} {named} failed: {said or 'no reason known'}"
             by_word = row["error_code"] in CODES
             command = f"zohosync settle {kind}" if by_word else f"zohosync why {kind} {key}"
         yield Cause(

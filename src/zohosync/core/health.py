@@ -1,5 +1,6 @@
 """Whether all is well: what is known of an organisation, judged check by check; pure."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -189,7 +190,7 @@ _NO_ANSWER = ("unreachable", "unavailable", "unusable")
 
 
 def _api(signs: Signs) -> Check:
-    evidence = {"answers": list(signs.answers), "answered_s": signs.answered_s}
+    evidence = {"answers": dict(Counter(signs.answers)), "answered_s": signs.answered_s}
     if not signs.answers or signs.answered_s is None:
         words = "nothing was asked of Zoho lately (--probe asks now)"
         return Check("api", Verdict.PASS, words, "", evidence)

@@ -45,9 +45,9 @@ class Found:
     """What the live installation shows; None or empty where it cannot be seen.
 
     `unwatched` are tables, `faults` the mapping's, `indexes` those that are missing or broken,
-    `unused` the statements that do not use theirs. `mint` is the outcome of the last token call.
-    `known_on` is the day on which the organisation was named here first. `days` are the calls of
-    the last days, each against its limit; `undelivered` why notices wait.
+    `unused` the statements that do not use theirs. `mint` is the outcome of the last token call,
+    `first_day` the one on which the organisation became known here.
+    `days` are the calls of the last days, each against its limit; `undelivered` why notices wait.
     """
 
     schema: str | None = None
@@ -61,8 +61,8 @@ class Found:
     indexes: Sequence[str] = ()
     unused: Sequence[str] = ()
     yesterday: date | None = None
+    first_day: date | None = None
     metrics: int = 0
-    known_on: date | None = None
     mint: str | None = None
     mint_good: bool = False
     refused: int = 0
@@ -155,7 +155,7 @@ def _limits(mind: Mind, found: Found) -> list[Item]:
         wrong.append(
             ("the limits in force are others than those of zohosync.toml", "zohosync migrate")
         )
-    good = f"{mind.plan}: {limits.per_minute} a minute, {limits.per_day} a day, in force"
+    good = f"{mind.plan}: {limits.per_minute} a minute, {limits.per_day or 0:,} a day, in force"
     return [_item("limits", wrong, good)]
 
 
@@ -226,11 +226,12 @@ def _indexes(found: Found) -> Item:
 
 
 def _metrics(found: Found) -> Item:
-    day, known_on = found.yesterday, found.known_on
-    if day and known_on and known_on > day:
-        words = "none yet: a day has its figures once it is over, and this is the first"
+    day, wrong = found.yesterday, []
+    if day and found.first_day and day < found.first_day:
+        words = f"known here since {found.first_day}; a day has its figures once it is over"
         return Item("metrics", ok=True, evidence=words)
-    wrong = [] if found.metrics else [(f"there are no figures of {day}", "zohosync upkeep --all")]
+    if not found.metrics:
+        wrong.append((f"there are no figures of {day}", "zohosync upkeep --all"))
     return _item("metrics", wrong, f"{found.metrics} figures of {day}")
 
 

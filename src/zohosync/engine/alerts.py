@@ -51,7 +51,7 @@ def send(url: str, notice: Notice) -> str | None:
     """Send one notice to one channel; blocks. Returns why it was not taken, None when it was."""
     import apprise  # noqa: PLC0415 - takes most of a second, and most processes never send
 
-    logging.getLogger("apprise").propagate = False  # its lines may hold parts of an address
+    _quiet("apprise", "urllib3")
     asset = apprise.AppriseAsset(app_id="zohosync", app_desc="zohosync", async_mode=False)
     channel = apprise.Apprise(asset=asset)
     if not channel.add(url):
@@ -66,6 +66,12 @@ def send(url: str, notice: Notice) -> str | None:
         body_format=apprise.NotifyFormat.TEXT,
     )  # fmt: skip
     return None if taken else _reason(taken)
+
+
+def _quiet(*names: str) -> None:
+    """Keep to themselves those whose lines hold an address, which is a secret here."""
+    for name in names:
+        logging.getLogger(name).propagate = False
 
 
 def is_address(url: str) -> bool:

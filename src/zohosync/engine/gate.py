@@ -8,7 +8,7 @@ import asyncio
 import heapq
 import itertools
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from zohosync.clock import Clock
 from zohosync.core.adaptive import MANY
@@ -68,14 +68,19 @@ class Gate:
         time_limit_s: float,
         send_within_s: float,
         tell: Listener,
+        pauses: bool = True,
     ) -> None:
-        """`send_within_s`: how long after its admission a call's first byte may still leave."""
+        """`send_within_s`: how long after its admission a call's first byte may still leave.
+
+        `pauses`: refused credentials pause the organisation for everybody.
+        """
         self._journal = journal
         self._clock = clock
         self._limits = limits
         self._time_limit_s = time_limit_s
         self._send_within_s = send_within_s
         self._tell = tell
+        self._pauses = pauses
         self._waiting: list[_Waiter] = []
         self._numbers = itertools.count()
         self._news = asyncio.Event()
@@ -139,6 +144,8 @@ class Gate:
                     self._endings += together  # whoever comes next tries again
                     raise
         effect = effect_of(end.reply, self._limits)
+        if not self._pauses:
+            effect = replace(effect, pause=None)
         tokens = isinstance(end.reply, Throttled) and end.reply.code == "token"
         close_mints_s = None
         if tokens:

@@ -38,6 +38,10 @@
     card.className = "plot";
     card.appendChild(document.createElement("h3")).textContent = title;
     const known = lines.filter((each) => series[each.name].some((value) => value != null));
+    for (const each of known) {  // a day between days that are not known has no line
+      const count = series[each.name].filter((value) => value != null).length;
+      each.points = { show: count < 40, ...each.points };
+    }
     const axis = { stroke: soft, grid: { stroke: line, width: 1 }, ticks: { stroke: line } };
     const chart = new uPlot({
       width: card.clientWidth - 34, height: 210,

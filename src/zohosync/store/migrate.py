@@ -80,8 +80,12 @@ async def verify(database: Database, *, directory: Traversable | None = None) ->
     async with database.transaction(read_only=True) as transaction:
         missing = await _missing(transaction, migrations, database.place)
     if missing:
+        names = [each.name for each in missing]
+        lacks = names[0] if len(names) == 1 else f"{len(names)} migrations, {names[0]} and later,"
         raise SchemaError(
-            f"The schema is out of date ({', '.join(each.name for each in missing)} not applied)",
+            "The database has no schema of ours yet"
+            if len(missing) == len(migrations)
+            else f"The schema is out of date ({lacks} not applied)",
             place=database.place,
             next_step="run `zohosync migrate`",
         )

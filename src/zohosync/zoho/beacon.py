@@ -1,5 +1,8 @@
 """Fetches the address of a dead-man's switch: no call to Zoho, and in no journal."""
 
+import logging
+from contextvars import ContextVar
+
 import httpx2
 
 from zohosync.clock import Clock
@@ -8,9 +11,13 @@ from zohosync.core.options import Secret
 BEACON_S = 10.0
 """How long the fetch may take."""
 
+_FETCHING = ContextVar("fetching", default=False)
+logging.getLogger("httpx2").addFilter(lambda _: not _FETCHING.get())  # its lines hold the address
+
 
 async def fetch(url: Secret, clock: Clock) -> str | None:
     """Fetch it once; returns why that failed, in words that do not show the address."""
+    before = _FETCHING.set(True)
     try:
         async with (
             clock.timeout(BEACON_S),
@@ -23,4 +30,6 @@ async def fetch(url: Secret, clock: Clock) -> str | None:
         return "alerts.heartbeat_url is no address"
     except httpx2.HTTPError as error:
         return f"no answer ({type(error).__name__})"
+    finally:
+        _FETCHING.reset(before)
     return None if reply.status_code < 400 else f"it answered {reply.status_code}"

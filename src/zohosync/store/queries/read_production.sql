@@ -5,7 +5,7 @@
 select o.mode, o.time_zone, o.paused, o.paused_kinds, o.limits,
        zohosync.current_time() as now,
        ((zohosync.current_time() at time zone o.time_zone)::date - 1) as yesterday,
-       (o.created_at at time zone o.time_zone)::date as known_on,
+       (o.created_at at time zone o.time_zone)::date as first_day,
        pg_database_size(current_database())::int8 as size_bytes,
        (select count(*) from zohosync.sync_metrics f
          where f.org_id = o.org_id
