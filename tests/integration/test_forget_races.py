@@ -1,6 +1,7 @@
 """Forgetting beside others that name the same key in the same moment."""
 
 import asyncio
+from typing import Any
 
 from zohosync.core.governor import PLANS
 from zohosync.core.kinds import MAPPED
@@ -39,7 +40,7 @@ async def test_a_key_that_is_named_while_it_is_being_forgotten_keeps_its_link(
     await known(database)
     records = Records(database, org_id="1", worker="w", lease_s=60, debounce_s=0)
     who = {"org_id": "1", "kind": "customers", "key": "1"}
-    said = {"act": None, "why": None, "tells": False, "hints": []}
+    said: dict[str, Any] = {"act": None, "why": None, "tells": False, "hints": []}
     forgotten, waited = asyncio.Event(), asyncio.Event()
 
     async def forget() -> None:
