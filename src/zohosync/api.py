@@ -245,6 +245,7 @@ class Sync:
         kinds: dict[str, list[Row]] = {}
         for row in await self._history.counts():
             kinds.setdefault(row["kind"], []).append(row)
+        due = await self._history.oldest_due(MAPPED)
         return Health(
             organization=self._org_id,
             mode=organization["mode"],
@@ -254,7 +255,7 @@ class Sync:
             closed_for_s=max(0.0, organization["closed_for_s"] or 0.0),
             closed_reason=organization["closed_reason"],
             calls_today=organization["calls_today"],
-            kinds=tuple(_kind_health(kind, kinds[kind]) for kind in MAPPED if kind in kinds),
+            kinds=tuple(_kind_health(kind, kinds[kind], due) for kind in MAPPED if kind in kinds),
         )
 
     async def usage(self, days: int = 7) -> Mapping[str, Any]:
@@ -365,14 +366,13 @@ def _status(record: Mapping[str, Any]) -> RecordStatus:
     )
 
 
-def _kind_health(kind: str, rows: list[Row]) -> KindHealth:
-    due = [row["oldest_due"] for row in rows if row["oldest_due"] is not None]
+def _kind_health(kind: str, rows: list[Row], due: Mapping[str, datetime]) -> KindHealth:
     return KindHealth(
         kind=kind,
         total=sum(row["records"] for row in rows),
         linked=sum(row["linked"] for row in rows),
         by_status={row["status"]: row["records"] for row in rows},
-        oldest_due=min(due, default=None),
+        oldest_due=due.get(kind),
     )
 
 

@@ -158,6 +158,7 @@ def test_the_books_are_told_as_the_commands_tell_them(database_url: str) -> None
         customers = next(kind for kind in health.kinds if kind.kind == "customers")
         assert (customers.total, customers.linked) == (2, 1)
         assert customers.by_status == {"synced": 1, "failed": 1}
+        assert {kind.oldest_due for kind in health.kinds} == {None}, "nothing is due any more"
         why = await sync.why("customers", 43)
         assert why.record.field == "email"
         assert why.lines[0] == "customers 43: failed (not in Zoho)"

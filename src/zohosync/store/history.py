@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from zohosync.core.causes import ALIVE_S
 from zohosync.core.reasons import Story
@@ -46,6 +47,11 @@ class History:
     async def counts(self) -> list[Row]:
         """Per kind and status: `records`, `linked`, `timed` (with a due time); exact, no scan."""
         return await self._database.fetch("count_records", org_id=self._org_id)
+
+    async def oldest_due(self, kinds: Sequence[str]) -> dict[str, datetime]:
+        """When the first record of each of these kinds is due; without those where none is."""
+        rows = await self._database.fetch("read_oldest", org_id=self._org_id, kinds=list(kinds))
+        return {row["kind"]: row["due_at"] for row in rows}
 
     async def progress(self) -> Progress:
         """What is still on its way; exact, and no scan."""
