@@ -52,6 +52,23 @@ def test_upkeep_lists_its_jobs_runs_what_is_due_and_then_nothing(
     assert "Nobody leads" in after.output
 
 
+def test_a_cron_hears_that_its_organisation_is_not_known_here(
+    zohosync: Run,  # noqa: F811
+    keeping: dict[str, str],
+) -> None:
+    done = zohosync("upkeep", "--once", "--json", **{**keeping, "ZOHOSYNC_ORGANIZATION_ID": "99"})
+    assert (done.code, done.last) == (1, {"organization": "99", "known": False}), done
+
+
+def test_a_role_whose_name_would_end_a_comment_is_refused(
+    zohosync: Run,  # noqa: F811
+    keeping: dict[str, str],
+) -> None:
+    done = zohosync("migrate", "--print-role", "--role", "a\ndrop table x; --", **keeping)
+    clear(done, 2, "is no name")
+    assert "drop" not in done.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -48,6 +48,8 @@ def migrate(  # noqa: PLR0917 - options are not positional on a command line
             "--moved and --copied say the opposite of each other",
             next_step="--moved where the original is gone, --copied where it goes on",
         )
+    if print_role and not (role.isprintable() and role):  # a line break would end a comment
+        raise SettingsError(f"--role is {role!r}, which is no name", next_step="say a plain one")
     if print_role:
         return asyncio.run(_print_role(Screen(json), settings_of(project), role))
     told = "moved" if moved else "copied" if copied else None

@@ -86,7 +86,8 @@ async def _run(screen: Screen, settings: "Settings", *, everything: bool) -> int
     async with open_database(settings) as database:
         org_id = organization_id(settings)
         if await read_organization(database, org_id) is None:
-            return _unknown(screen, org_id)
+            _unknown(screen, org_id)
+            return FAILED  # a cron is to hear that nothing was kept up
         jobs = jobs_of(settings, database, org_id, clock=clock, tell=log)
         store = Upkeep(database, org_id, Chance().token("upkeep"))
         with screen.progress("jobs done") as meter:
