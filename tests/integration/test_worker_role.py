@@ -46,8 +46,7 @@ REFUSED = (
     "insert into public.people (id) values (99)",
     "delete from public.people",
     "truncate public.bills",
-    "delete from zohosync.audit",
-    "update zohosync.audit set who = 'nobody'",
+    "truncate zohosync.audit",  # rows of it go by retention, and names by forgetting
     "update zohosync.installation set installation = 'other'",
     "insert into zohosync.migrations (version, name, checksum) values (9999, 'x', 'x')",
     "delete from zohosync.watches",
