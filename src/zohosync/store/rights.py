@@ -18,7 +18,7 @@ from zohosync.store.writeback import WriteBackColumns
 
 OWNERS = frozenset(
     {
-        "copy_installation", "forget_watch", "lock_migrations", "make_migrations",
+        "copy_installation", "forget_watch", "lock_migrations", "make_migrations", "offer_sync_health",
         "move_installation", "note_migration", "write_watch",
     }
 )  # fmt: skip
