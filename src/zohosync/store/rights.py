@@ -18,8 +18,8 @@ from zohosync.store.writeback import WriteBackColumns
 
 OWNERS = frozenset(
     {
-        "copy_installation", "forget_watch", "lock_migrations", "make_migrations", "offer_sync_health",
-        "move_installation", "note_migration", "write_watch",
+        "copy_installation", "forget_watch", "lock_migrations", "make_migrations",
+        "move_installation", "note_migration", "offer_sync_health", "write_watch",
     }
 )  # fmt: skip
 """Queries of `migrate`, which the schema's owner runs."""
