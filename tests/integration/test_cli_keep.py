@@ -60,6 +60,15 @@ def test_a_cron_hears_that_its_organisation_is_not_known_here(
     assert (done.code, done.last) == (1, {"organization": "99", "known": False}), done
 
 
+def test_a_mistaken_organisation_is_not_made_known_by_forgetting(
+    zohosync: Run,  # noqa: F811
+    keeping: dict[str, str],
+) -> None:
+    elsewhere = {**keeping, "ZOHOSYNC_ORGANIZATION_ID": "99"}
+    clear(zohosync("forget", "customers", "77", "--yes", **elsewhere), 2, "99 is not known")
+    assert "99 is not known" in zohosync("health", **elsewhere).output
+
+
 def test_a_role_whose_name_would_end_a_comment_is_refused(
     zohosync: Run,  # noqa: F811
     keeping: dict[str, str],

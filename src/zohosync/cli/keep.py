@@ -233,6 +233,7 @@ async def _forget(
 
     ref, (why, yes) = Ref(*named), how
     told = {"kind": ref.kind, "key": ref.key}
+    await _known_or_wrong(settings)
     async with open_project(settings, chance=Chance()) as project:
         forgetting = Forgetting(project.database, project.org_id)
         since = await forgetting.since(ref)
@@ -276,6 +277,19 @@ async def _forget(
         }
     )  # fmt: skip
     return OK
+
+
+async def _known_or_wrong(settings: "Settings") -> None:
+    """Raise SettingsError where the organisation is not known: opening the project registers it."""
+    from zohosync.bootstrap import open_database, organization_id
+    from zohosync.errors import SettingsError
+    from zohosync.store.organizations import read_organization
+
+    async with open_database(settings) as database:
+        org_id = organization_id(settings)
+        if await read_organization(database, org_id) is None:
+            what = f"Organisation {org_id} is not known in this database yet"
+            raise SettingsError(what, next_step="name the right one, or run `zohosync migrate`")
 
 
 async def _refuse(project: "Project", settings: "Settings", ref: "Ref") -> None:

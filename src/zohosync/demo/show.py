@@ -53,6 +53,16 @@ create or replace function zohosync.current_time() returns timestamptz
     select timestamptz '{origin}' + (clock_timestamp() - timestamptz '{origin}') * {speed}
   $$
 """
+# Who keeps the book and looks at it later: time goes on from where the demo ended, as fast as ours.
+_ENDED = """
+do $do$ begin
+  execute format($f$
+    create or replace function zohosync.current_time() returns timestamptz
+      language sql volatile parallel safe as $$
+        select timestamptz %L + (clock_timestamp() - timestamptz %L)
+      $$ $f$, zohosync.current_time(), clock_timestamp());
+end $do$
+"""
 
 
 @dataclass(slots=True)
@@ -171,6 +181,8 @@ async def _set_up(
             async with open_project(settings, chance=Chance()) as project:
                 command = [sys.executable, "-m", "zohosync.demo", str(place), origin.isoformat()]
                 yield project, [*command, str(speed)]
+            async with database.transaction() as transaction:
+                await transaction.execute_sql(_ENDED)
 
 
 def _settings(place: Path, url: str, sandbox: Sandbox) -> Settings:
