@@ -55,13 +55,10 @@ create or replace function zohosync.current_time() returns timestamptz
 """
 # Who keeps the book and looks at it later: time goes on from where the demo ended, as fast as ours.
 _ENDED = """
-do $do$ begin
-  execute format($f$
-    create or replace function zohosync.current_time() returns timestamptz
-      language sql volatile parallel safe as $$
-        select timestamptz %L + (clock_timestamp() - timestamptz %L)
-      $$ $f$, zohosync.current_time(), clock_timestamp());
-end $do$
+do $do$ begin execute format($f$
+  create or replace function zohosync.current_time() returns timestamptz language sql parallel safe
+    as $$ select timestamptz %L + (clock_timestamp() - timestamptz %L) $$
+  $f$, zohosync.current_time(), clock_timestamp()); end $do$
 """
 
 
