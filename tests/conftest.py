@@ -19,6 +19,7 @@ from psycopg import sql
 from zohosync.store.database import Database
 from zohosync.store.embedded import EmbeddedPostgres
 from zohosync.store.migrate import migrate
+from zohosync.testing.world import quick_folder
 
 TEMPLATE = "zohosync_template"
 COUNTED = ("crash points", "virtual hours", "faults")
@@ -97,7 +98,7 @@ def clusters() -> Iterator[Callable[[str], Cluster]]:
     """Servers by name (embedded, system), each started at its first use."""
     running: dict[str, Cluster] = {}
     # Not pytest's own folder: where root runs the tests, only root may enter that.
-    with TemporaryDirectory(prefix="zohosync-tests-") as folder:
+    with TemporaryDirectory(prefix="zohosync-tests-", dir=quick_folder()) as folder:
 
         def cluster(name: str) -> Cluster:
             if name not in running:

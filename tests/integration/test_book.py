@@ -26,6 +26,7 @@ from zohosync.core.records import Desired
 from zohosync.demo.book import Book, build, schema, statements, with_vat
 from zohosync.demo.story import KIND_TABLES, edits, expected
 from zohosync.store.embedded import EmbeddedPostgres
+from zohosync.testing.world import quick_folder
 
 TODAY = date(2026, 11, 22)
 STARTER = Path(str(files("zohosync").joinpath("templates")))
@@ -35,7 +36,7 @@ Connection = psycopg.Connection[dict[str, Any]]
 @pytest.fixture(scope="module")
 def server() -> Iterator[EmbeddedPostgres]:
     # Not pytest's own folder: where root runs the tests, only root may enter that.
-    with TemporaryDirectory(prefix="zohosync-book-") as folder:
+    with TemporaryDirectory(prefix="zohosync-book-", dir=quick_folder()) as folder:
         with EmbeddedPostgres(Path(folder), fsync=False) as postgres:
             yield postgres
         with (Path(folder) / "reaper.lock").open() as lock:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from zohosync.simulate.arena import Arena
+from zohosync.testing.world import quick_folder
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 settings.register_profile(
@@ -44,7 +45,7 @@ def depth(request: pytest.FixtureRequest) -> settings:
 @pytest.fixture(scope="session")
 def arena() -> Iterator[Arena]:
     """The database server of simulations."""
-    with TemporaryDirectory(prefix="zohosync-arena-") as folder:
+    with TemporaryDirectory(prefix="zohosync-arena-", dir=quick_folder()) as folder:
         Path(folder).chmod(0o711)  # the server runs as somebody else than root
         with Arena(Path(folder, "postgres")) as arena:
             yield arena

@@ -14,6 +14,7 @@ from typing import Any
 from zohosync.simulate.arena import Arena
 from zohosync.simulate.run import Report, simulate
 from zohosync.simulate.troubles import FAMILIES, SORTS
+from zohosync.testing.world import quick_folder
 
 TURN = ("all", "all", *FAMILIES)
 """Profiles in turn; every other round one fault alone takes the place of a family."""
@@ -34,7 +35,7 @@ def plan(first: int, days: int) -> Iterator[tuple[int, str, float]]:
 
 def work(jobs: Any, done: Any) -> None:
     """One process with a server of its own."""
-    with tempfile.TemporaryDirectory(prefix="zohosync-soak-") as folder:
+    with tempfile.TemporaryDirectory(prefix="zohosync-soak-", dir=quick_folder()) as folder:
         Path(folder).chmod(0o711)
         with Arena(Path(folder, "postgres")) as arena:
             while (job := jobs.get()) is not None:

@@ -98,6 +98,7 @@ def simulate(  # noqa: PLR0917 - options are not positional on a command line
     from zohosync.simulate.arena import Arena
     from zohosync.simulate.run import simulate as run
     from zohosync.simulate.troubles import rates_of
+    from zohosync.testing.world import quick_folder
 
     del project
     screen = Screen(json)
@@ -111,7 +112,7 @@ def simulate(  # noqa: PLR0917 - options are not positional on a command line
     screen.line(f"Seed {seed}: {workers} workers for {hours:g} virtual hours, faults: {faults}.")
     clock = SystemClock()
     with (
-        tempfile.TemporaryDirectory(prefix="zohosync-simulate-") as folder,
+        tempfile.TemporaryDirectory(prefix="zohosync-simulate-", dir=quick_folder()) as folder,
         screen.progress("virtual minutes") as meter,
     ):
         Path(folder).chmod(0o711)  # where root runs it, the server runs as somebody else

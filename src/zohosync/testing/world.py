@@ -1,5 +1,7 @@
 """A small world for tests: a database, a sandbox, and the real engine between them."""
 
+import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -29,6 +31,22 @@ from zohosync.zoho.door import in_process
 ZONE = "Africa/Johannesburg"
 NOWHERE = "http://127.0.0.1:1"
 """The address of a sandbox that is spoken to in process: nothing listens there."""
+
+
+_MEMORY = Path("/dev/shm")  # noqa: S108  where Linux keeps files in memory
+_ROOM_BYTES = 4 << 30
+
+
+def quick_folder() -> str | None:
+    """Where a database that is thrown away is quick: in memory where there is room, else None.
+
+    A new database is some hundreds of files; on a disk they are most of a short test's time.
+    """
+    try:
+        free = shutil.disk_usage(_MEMORY).free
+    except OSError:
+        return None
+    return str(_MEMORY) if free >= _ROOM_BYTES and os.access(_MEMORY, os.W_OK) else None
 
 
 @dataclass(frozen=True, slots=True)
