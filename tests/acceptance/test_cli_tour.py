@@ -254,10 +254,10 @@ async def test_an_interrupted_check_leaves_quietly(empty_database_url: str, tmp_
     shell = Shell(project(tmp_path, mapping=slow), ZOHOSYNC_DATABASE_URL=empty_database_url)
     process = await shell.start("check")
     database = await Database.open(empty_database_url, connections=1)
-    busy = "select count(*)::int as n from pg_stat_activity where query like '%pg_sleep%'"
+    busy = "select count(*)::int as n from pg_stat_activity where wait_event = 'PgSleep'"
     for _ in range(400):
         async with database.transaction() as transaction:
-            if (await transaction.fetch_sql(busy))[0]["n"] > 1:
+            if (await transaction.fetch_sql(busy))[0]["n"]:
                 break
         await asyncio.sleep(0.05)
     await database.close()
