@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zohosync.clock import Chance
+from zohosync.core.brake import Brake
 from zohosync.core.governor import PLANS
 from zohosync.events import Event, Noted
 from zohosync.sandbox import Sandbox, SandboxLimits
@@ -84,6 +85,7 @@ class Room:
         settings = settings_for(
             self.folder / str(self.started), MAPPING, self.sandbox,
             time_zone=ZONE, limits=PLANS["unlimited"], work=replace(WORK, debounce_s=0.0),
+            brake=Brake(endings=POINTS_MAX, updates=POINTS_MAX),  # an ending at each point
         )  # fmt: skip
         self.process = Process(self.ground, f"w{self.started}", settings, Chance(self.started))
         self.tasks.create_task(self.keep(self.process))

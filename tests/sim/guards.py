@@ -9,6 +9,7 @@ from sim import guard_zoho as zoho
 from sim.guard_kit import Case, Setting, told
 from sim.guard_off import Guard, entry, name, query, schema, together
 from sim.guards_of_books import OF_BOOKS
+from sim.guards_of_upkeep import OF_UPKEEP
 from zohosync.core import checks, lanes, lookups, outcome
 from zohosync.core import plan as core_plan
 from zohosync.core.steps import Purpose
@@ -182,7 +183,7 @@ _ZOHO = {
     ),
     "single-flight refresh": Guard(
         "one process refreshes the token, the others wait for it",
-        query("token_lease", (" where (kept", " where true or (kept")),
+        query("token_lease", ("where (kept", "where true or (kept")),
         told(zoho.two_workers_want_a_token_at_once),
     ),
     "mint window": Guard(
@@ -355,14 +356,14 @@ _ROWS = {
         "a zombie's epoch is nobody's any more",
         together(
             query("claim_records", ("lease_epoch = r.lease_epoch + 1,", "")),
-            query("rescue_records", (",\n       lease_epoch = r.lease_epoch + 1", "")),
+            query("rescue_records", (",\nlease_epoch = r.lease_epoch + 1", "")),
         ),
         told(story.a_zombie_calls_while_another_calls),
         "raised by the rescue and by the next claim: each stands in for the other",
     ),
 }  # fmt: skip
 
-GUARDS: Mapping[str, Guard] = {**_WRITES, **_ZOHO, **_ROWS, **OF_BOOKS}
+GUARDS: Mapping[str, Guard] = {**_WRITES, **_ZOHO, **_ROWS, **OF_BOOKS, **OF_UPKEEP}
 
 
 def table() -> Iterator[str]:
