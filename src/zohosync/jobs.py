@@ -33,7 +33,7 @@ from zohosync.store.upkeep import PRUNES, Forgetting, Upkeep
 from zohosync.store.usage import Usage
 from zohosync.zoho.beacon import fetch
 
-PRUNE_EVERY_S = 600.0
+PRUNE_EVERY_S = 3_600.0
 """How often what is too old is looked for."""
 
 CACHE_EVERY_S = 3_600.0

@@ -273,7 +273,7 @@ def test_each_statement_of_a_worker_may_fail_once_and_every_row_arrives_once(
     database_url: str, verdict: str
 ) -> None:
     async def story(company: Company) -> None:
-        slow = replace(SETTINGS, pace=5.0).working(poll_s=60.0, heartbeat_s=10.0)
+        slow = replace(SETTINGS, pace=20.0).working(poll_s=60.0, heartbeat_s=10.0)
         async with company.worker(slow) as (joined, breaker), at_work(joined):
             breaker.seen.clear()  # what a start needs is not asked here
             company.sandbox.wire.latency_s = (15.0, 15.0)  # leases are extended meanwhile
