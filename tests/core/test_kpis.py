@@ -223,3 +223,8 @@ def test_a_day_is_bounded_in_utc() -> None:
     began, ended = day_bounds(DAY, ZoneInfo("Africa/Johannesburg"))
     assert began == datetime(2026, 11, 21, 22, tzinfo=UTC)
     assert ended == datetime(2026, 11, 22, 22, tzinfo=UTC)
+
+
+def test_a_period_without_figures_is_not_called_one_that_misses_nothing() -> None:
+    figures = figures_of([], WEEK, Targets())
+    assert review(figures, {}, [])[3].answer.startswith("That cannot be said yet")

@@ -45,6 +45,8 @@ def review(
     named = {figure.kpi.name: figure for figure in figures}
     steps = (*_misses(named, by_kind), *_room(use))
     changes = "Nothing: no target is missed."
+    if all(figure.value is None for figure in figures):
+        changes = "That cannot be said yet: no day of it has figures."
     if steps:
         changes = f"{_many(len(steps), 'thing')} to look at:"
     return (
