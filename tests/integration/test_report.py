@@ -226,12 +226,17 @@ def test_an_organisation_that_is_not_known_has_no_figures(zohosync: Run) -> None
     assert re.search(r"Next: zohosync migrate", done.error)
 
 
-def test_the_first_day_has_nothing_to_tell_and_says_so(zohosync: Run, database_url: str) -> None:
+def test_the_first_day_has_nothing_to_tell_and_says_so(
+    zohosync: Run, database_url: str, tmp_path: Path
+) -> None:
     assert zohosync("plan", "--forecast", "--json").code in (0, 1)  # makes it known
     live_nothing = zohosync("report")
     assert live_nothing.code == 0
     assert "of which 0 are known" in live_nothing.output
     assert "Nothing had to be brought into step." in live_nothing.output
+    assert zohosync("report", "--html", str(tmp_path / "page.html")).code == 0
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<h1>No figures yet</h1>" in page
 
 
 def test_no_figures_are_made_of_days_whose_calls_are_not_kept_any_more(
