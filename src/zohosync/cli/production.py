@@ -107,12 +107,15 @@ async def _seen(settings: "Settings", database: "Database") -> dict[str, Any]:
         **{name: row[name] for name in _SAME},
         "limits": _limits(row["limits"]),
         "undelivered": [each["error"] for each in unsent if each["error"]],
-        "mint": row["mint_outcome"] and f"{row['mint_outcome']}, {row['mint_at']:%Y-%m-%d %H:%M}",
+        "mint": row["mint_outcome"]
+        and f"{_MINTED.get(row['mint_outcome'], row['mint_outcome'])}, "
+        f"{row['mint_at']:%Y-%m-%d %H:%M} UTC",
         "mint_good": row["mint_outcome"] == "found",
         "days": await looking.days(row["yesterday"]),
     }
 
 
+_MINTED = {"found": "granted"}
 _SAME = (
     "mode", "time_zone", "paused", "paused_kinds", "indexes", "yesterday", "first_day", "metrics",
     "refused", "size_bytes",

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from zohosync.core.figures import span_words
 from zohosync.core.governor import Limits
 from zohosync.core.kinds import KINDS
 from zohosync.core.sections import Caches, Work
@@ -189,7 +190,7 @@ def _retries(mind: Mind) -> Item:
         )
     good = (
         f"{work.max_retries} tries by error class, the first pause {work.retry_base_s:g} s; a 429 "
-        f"closes the organisation for {mind.limits.block_s:g} s where Zoho names no time"
+        f"closes the organisation for {span_words(mind.limits.block_s)} where Zoho names no time"
     )
     return _item("retries", wrong, good)
 
@@ -198,7 +199,7 @@ def _debounce(mind: Mind) -> Item:
     spell_s = mind.work.debounce_s
     step = "set debounce_s = 300 under [worker] in zohosync.toml"
     wrong = [] if spell_s > 0 else [("every change is sent by itself", step)]
-    return _item("debounce", wrong, f"changes of {spell_s:g} s are sent together")
+    return _item("debounce", wrong, f"changes of {span_words(spell_s)} are sent together")
 
 
 def _caches(mind: Mind) -> Item:
@@ -206,7 +207,9 @@ def _caches(mind: Mind) -> Item:
     if ttl_s < CACHE_MIN_S:
         step = "set org_data_ttl_s = 86400 under [cache] in zohosync.toml"
         wrong.append((f"a copy of Zoho's data serves for {ttl_s:g} s only", step))
-    return _item("caches", wrong, f"token until it ends, organisation's data for {ttl_s:g} s")
+    return _item(
+        "caches", wrong, f"token until it ends, organisation's data for {span_words(ttl_s)}"
+    )
 
 
 def _indexes(found: Found) -> Item:
@@ -249,7 +252,8 @@ def _alerts(mind: Mind, found: Found) -> Item:
     if found.undelivered:
         wrong.append((f"not delivered: {found.undelivered[0]}", "zohosync alerts test"))
     day = f"; the day's limit of {mind.limits.per_day} is warned of at 80, 95 and 100 %"
-    return _item("alerts", wrong, f"{mind.channels} channels{day}")
+    channels = f"{mind.channels} channel{'' if mind.channels == 1 else 's'}"
+    return _item("alerts", wrong, f"{channels}{day}")
 
 
 def _credentials(mind: Mind, found: Found) -> Item:
@@ -269,7 +273,7 @@ def _credentials(mind: Mind, found: Found) -> Item:
         wrong.append(("they were never used", "zohosync run"))
     elif found.mint is not None and not found.mint_good:
         wrong.append((f"the last access token was not given: {found.mint}", "zohosync login"))
-    return _item("credentials", wrong, f"the last access token: {found.mint}")
+    return _item("credentials", wrong, f"the last request for an access token: {found.mint}")
 
 
 def _organization(mind: Mind, found: Found) -> list[Item]:
