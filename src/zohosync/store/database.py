@@ -389,7 +389,7 @@ class _Scope:
 
     def _unknown(self) -> CommitUnknownError:
         return CommitUnknownError(
-            "The connection was lost while a transaction was being committed",
+            "The database went away while a transaction was being committed",
             place=self._links.address.shown,
             next_step="look whether it landed before doing it again",
         )
