@@ -95,18 +95,6 @@ def live(url: str) -> None:
     asyncio.run(lived())
 
 
-def test_days_whose_attempts_are_not_kept_any_more_get_no_figures(
-    zohosync: Run, database_url: str, tmp_path: Path
-) -> None:
-    live(database_url)
-    file = tmp_path / "zohosync.toml"
-    toml = file.read_text(encoding="utf-8")
-    days = "\n[retention]\nlogs_days = 12\njournal_days = 8\n"
-    file.write_text(toml.replace("\n[retention]\n", days), encoding="utf-8")
-    said = zohosync("report", "--quarter", "--json").last
-    assert said["days_known"] in {7, 8}, said
-
-
 class Tags(HTMLParser):
     """What a page holds: its tags, and the addresses that it names."""
 
