@@ -59,6 +59,27 @@ async def test_a_link_takes_the_row_as_it_was_read(
     assert after == before or foreseen(Status(before) if before else None, after)
 
 
+async def test_what_waited_for_a_row_is_due_once_that_is_linked(database: Database) -> None:
+    await given(database, "failed")
+    async with database.transaction() as transaction:
+        await transaction.execute_sql(
+            "insert into zohosync.records (org_id, kind, key, version, status, waiting_kind, "
+            "waiting_key) select '1', 'subscriptions', 's' || parent, 1, 'waiting', 'customers', "
+            "parent from unnest(array['1', '2']) parent"
+        )
+    store, reading = await begun(database)
+    rows = [{**LINK, "key": key, "zoho_id": f"z{key}", "version": 3} for key in ("1", "3")]
+    await store.link("customers", reading.comparison_id, rows)
+    async with database.transaction() as transaction:
+        rows = await transaction.fetch_sql(
+            "select key, status, due_at is not null as due from zohosync.records "
+            "where kind = 'subscriptions' order by key"
+        )
+    assert [tuple(row.values()) for row in rows] == [
+        ("s1", "pending", True), ("s2", "waiting", False),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "busy",
     ["intent_id = 7", "zoho_id = 'z9'", "status = 'syncing', lease_until = now()"],

@@ -120,7 +120,7 @@ def _rows_of(picture: Picture) -> Iterator[tuple[Name, str, tuple[Any, ...]]]:
     said: tuple[Any, ...]
     for person in picture.people.values():
         said = (person.email, person.name, person.phone, person.street, person.city,
-                person.company_name)  # fmt: skip
+                person.company_name, person.gone)  # fmt: skip
         yield ("customers", person.id), _stand(person.id in away, person.closed), said
     for service in picture.services.values():
         absent = service.person_id in away or service.status == "pending"

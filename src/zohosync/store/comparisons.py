@@ -13,6 +13,7 @@ from zohosync.core.records import Candidate, Payload, Ref
 from zohosync.errors import DatabaseError, LeaseLostError
 from zohosync.store.connection import exact_json
 from zohosync.store.database import Database, Row
+from zohosync.store.records import wakes
 
 BUSY_S = 120.0
 """How long a reading is nobody else's after each page: a call may take 30 s and wait for leave."""
@@ -214,16 +215,19 @@ class Comparisons:
     ) -> list[str]:
         """Link rows to their records: `key`, `zoho_id`, `version` and what else a record keeps.
 
-        Returns the keys that are linked now; the others were changed or linked meanwhile.
+        What waits for one of them is due. Returns the keys that are linked now; the others were
+        changed or linked meanwhile.
         """
         done: list[str] = []
         for first in range(0, len(rows), BATCH):
             part = rows[first : first + BATCH]
             versions = {row["key"]: row["version"] for row in part}
-            found = await self._database.fetch(
-                "link_records", org_id=self._org_id, kind=kind, rows=exact_json(list(part)),
-                versions=exact_json(versions),
-            )  # fmt: skip
+            values = {
+                "org_id": self._org_id, "kind": kind, "rows": exact_json(list(part)),
+                "versions": exact_json(versions),
+            }  # fmt: skip
+            awake = wakes(self._org_id, kind, list(versions))
+            found, *_ = await self._database.batch(("link_records", values), *awake)
             keys = [row["key"] for row in found]
             await self._database.execute(
                 "note_links", org_id=self._org_id, kind=kind, comparison_id=comparison_id, keys=keys

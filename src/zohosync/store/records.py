@@ -201,11 +201,11 @@ class Records:
     async def _settle_once(
         self, claim: Claim, settlement: Settlement, note: AttemptNote
     ) -> Settled:
-        who = {"org_id": self._org_id, "kind": claim.ref.kind, "key": claim.ref.key}
+        awake = wakes(self._org_id, claim.ref.kind, [claim.ref.key])
         lost = LeaseLostError(f"the lease on {claim.ref} was lost before it was settled")
         if settlement.waiting_on is None and settlement.heir_of is None:
             values = self._values(claim, settlement, note)
-            ends = await self._database.batch(("settle_record", values), *_wakes(who))
+            ends = await self._database.batch(("settle_record", values), *awake)
         else:
             async with self._database.transaction() as transaction:
                 if settlement.heir_of is not None:
@@ -213,7 +213,7 @@ class Records:
                 else:
                     settlement = await self._park(transaction, claim, settlement)
                 values = self._values(claim, settlement, note)
-                ends = await transaction.batch(("settle_record", values), *_wakes(who))
+                ends = await transaction.batch(("settle_record", values), *awake)
                 if not ends[0]:
                     raise lost
         if not ends[0]:
@@ -357,9 +357,10 @@ _INTENT_STATES = {
 }
 
 
-def _wakes(who: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Who is woken when this record was settled, each with a snapshot that sees who parked."""
-    refused = [("wake_refused", who)] if KINDS[who["kind"]].listed else []
+def wakes(org_id: str, kind: str, keys: Sequence[str]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Who is woken when these were settled or linked, each with a snapshot that sees who parked."""
+    who = {"org_id": org_id, "kind": kind, "keys": list(keys)}
+    refused = [("wake_refused", who)] if KINDS[kind].listed else []
     return [("wake_children", who), *refused]
 
 

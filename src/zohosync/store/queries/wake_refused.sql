@@ -1,4 +1,4 @@
--- Promise: who waits for a record that turned out to be neither here nor in Zoho is due, to be refused
+-- Promise: who waits for one of these that turned out to be neither here nor in Zoho is due, to be refused
 --   (or to ask for the look, where no row has its key and nobody looked yet); who was refused for its sake
 --   is due once it is known after all, or fails for another reason. A statement of its own after the
 --   settling one, as wake_children.
@@ -8,7 +8,7 @@ update zohosync.records c
    set status = 'pending', due_at = least(c.marked_at, zohosync.current_time()),
        waiting_kind = null, waiting_key = null, waiting_needs = '{}'
   from zohosync.records p
- where p.org_id = %(org_id)s and p.kind = %(kind)s and p.key = %(key)s
+ where p.org_id = %(org_id)s and p.kind = %(kind)s and p.key = any (%(keys)s::text[])
    and c.org_id = p.org_id and c.waiting_kind = p.kind and c.waiting_key = p.key
    and ((c.status = 'waiting' and p.zoho_id is null
          and (p.error_code = 'unlisted' or (p.status = 'skipped' and p.gone)))
