@@ -34,6 +34,9 @@ WHEN_GONE = {"customers": "inactivate", "subscriptions": "cancel", "invoices": "
 
 ZONES = ("Africa/Johannesburg", "Africa/Johannesburg", "America/New_York", "Pacific/Auckland")
 
+PACE = 120.0
+"""How much longer than in earnest a worker's rounds of upkeep are apart: every four minutes."""
+
 _OURS = re.compile(rf"\b{re.escape(socket.gethostname())}(-\d+)?\b")
 """How this machine, and a process on it, is called."""
 
@@ -70,7 +73,7 @@ class World:
         self.ground = Ground(
             clock=clock, url=self.url, app=self.sandbox.app, overseer=self.overseer,
             trouble=self.troubles, step=self._step, tell=self._tell,
-            database_skew_s=self.chance.integer(-15, 15),
+            database_skew_s=self.chance.integer(-15, 15), pace=PACE,
         )  # fmt: skip
         self.base_mapping = MAPPING
         self.mapping = dict(MAPPING)

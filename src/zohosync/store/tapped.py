@@ -67,7 +67,7 @@ class TappedConnection(psycopg.AsyncConnection[Row]):
             raise psycopg.errors.lookup(verdict)("made on purpose")
         elif verdict is not None:
             query, params = _RAISE % verdict.encode(), None
-        cursor = await super().execute(query, params, **kwargs)
+        cursor = await super().execute(query, params, prepare=params is not None, **kwargs)
         if self._pipeline is None and self.tap.after(text) == LOST:
             await self._break()
         return cursor
@@ -109,7 +109,7 @@ async def dial(address: Address, tap: Tap) -> tuple[Connection, bool]:
         made.tap = tap
         made._autocommit = True  # noqa: SLF001
         made._adapters = type(TYPES)(TYPES)  # noqa: SLF001
-        made.prepare_threshold = 2  # a run asks the same few things over and over
+        made.prepared_max = None
         made.row_factory = cast("Any", dict_row)
         return made
 
