@@ -93,7 +93,7 @@ class Worker:
         self._writeback = writeback
         self._open = settings.slots - min(settings.reserve, settings.slots - 1)
         self._live: dict[Ref, Claim] = {}
-        self._news = asyncio.Event()
+        self._news, self._held = asyncio.Event(), asyncio.Event()
         self._room = asyncio.Event()
 
     async def attempt(
@@ -206,6 +206,7 @@ class Worker:
         if not claims:
             return left
         self._live.update((claim.ref, claim) for claim in claims)
+        self._held.set()
         wanted: dict[Ref, Desired | None] = {}
         try:
             wanted = await self._source.desired(claim.ref for claim in claims)
@@ -278,6 +279,9 @@ class Worker:
     async def keep_leases(self) -> None:
         """Let the leases of live claims run on, until cancelled."""
         while True:
+            if not self._live:
+                self._held.clear()
+                await self._held.wait()
             await self._clock.sleep(self._settings.heartbeat_s)
             try:
                 await self._records.extend_leases(list(self._live.values()))
