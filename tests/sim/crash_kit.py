@@ -111,7 +111,7 @@ class Room:
     async def settled(self) -> None:
         """Return when nothing moves by itself any more."""
         for look in range(100):
-            await self.ground.clock.sleep(min(1.0 + look, 20.0))  # a dead one is found by and by
+            await self.ground.clock.sleep(min(2.0**look, 30.0))  # a dead one is found by and by
             now = self.ground.database_now()
             (left,) = self.overseer.rows(LEFT, {"now": now})
             if not left["busy"]:

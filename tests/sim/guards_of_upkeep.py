@@ -40,7 +40,7 @@ def _never_due(*_: Any) -> list[str]:
     return []
 
 
-CALM, LEAVING = seeded(3, "calm", 1.0), seeded(92101, "forgotten", 4.0)
+CALM, LEAVING = seeded(3, "calm", 1.0), seeded(2, "forgotten", 1.0)
 
 OF_UPKEEP: Mapping[str, Guard] = {
     "counts are summed": Guard(

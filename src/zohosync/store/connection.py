@@ -67,7 +67,7 @@ class Address:
         return f"Address({self.shown})"
 
 
-class _Link(psycopg.AsyncConnection[Row]):
+class Link(psycopg.AsyncConnection[Row]):
     """A connection that lets go of a cancelled statement, also where the server stands still."""
 
     async def wait(  # type: ignore[override]
@@ -90,10 +90,11 @@ class _Link(psycopg.AsyncConnection[Row]):
     async def pipeline(self) -> AsyncIterator[psycopg.AsyncPipeline]:
         """Statements that leave together with their Sync, from which a server counts idling.
 
-        psycopg sends each as it comes: who froze in between would hold their locks for good.
+        psycopg sends each as it comes (who freezes would hold its locks for good), and a Flush.
         """
         async with super().pipeline() as pipeline:
-            communicate, queue = pipeline._communicate_gen, pipeline.command_queue  # noqa: SLF001
+            ways: Any = pipeline
+            communicate, fetch, queue = ways._communicate_gen, ways._fetch_gen, ways.command_queue  # noqa: SLF001
 
             def together() -> PQGen[None]:
                 if self.pgconn.pipeline_sync in queue:
@@ -101,7 +102,7 @@ class _Link(psycopg.AsyncConnection[Row]):
                         queue.popleft()()
                     yield from communicate()
 
-            pipeline._communicate_gen = together  # type: ignore[method-assign]  # noqa: SLF001
+            ways._communicate_gen, ways._fetch_gen = together, lambda flush: fetch(flush=False)  # noqa: ARG005, SLF001
             try:
                 yield pipeline
             except BaseException:
@@ -170,7 +171,7 @@ async def connect(address: Address) -> tuple[Connection, bool]:
     """
 
     async def link() -> Connection:
-        return await _Link.connect(
+        return await Link.connect(
             **address.options,  # type: ignore[arg-type]  # libpq's names, all strings
             autocommit=True,
             prepare_threshold=None,
@@ -356,9 +357,8 @@ def exact_json(value: object) -> str:
     return simplejson.dumps(value, use_decimal=True, ensure_ascii=False)
 
 
-def jsonb(value: object) -> Jsonb:
-    """A parameter of type jsonb; lists need it said (a bare list is a Postgres array)."""
-    return Jsonb(value)
+jsonb = Jsonb
+"""A parameter of type jsonb; lists need it said (a bare list is a Postgres array)."""
 
 
 class _InstantLoader(TimestamptzLoader):

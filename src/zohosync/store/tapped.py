@@ -15,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
-from zohosync.store.connection import GUARDS, TYPES, Address, Connection, Row, settled
+from zohosync.store.connection import GUARDS, TYPES, Address, Connection, Link, Row, settled
 
 LOST = "lost"
 """What a tap says instead of a SQLSTATE when the connection is to break."""
@@ -44,7 +44,7 @@ class Tap(Protocol):
         ...
 
 
-class TappedConnection(psycopg.AsyncConnection[Row]):
+class TappedConnection(Link):
     """A connection with a tap; `tap` is set once, right after it was made."""
 
     tap: Tap
@@ -83,14 +83,16 @@ class TappedConnection(psycopg.AsyncConnection[Row]):
     async def close(self) -> None:
         """Close; whoever comes next finds no lock of ours."""
         busy = not self.closed and self.info.transaction_status != TransactionStatus.IDLE
-        pid = self.info.backend_pid if busy else 0
-        await super().close()
-        if busy:
-            self.tap.broken(pid)
+        await self._end(self.info.backend_pid if busy else 0)
 
     async def _break(self) -> None:
-        await self.close()
+        await self._end(0 if self.closed else self.info.backend_pid)
         raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    async def _end(self, backend_pid: int) -> None:
+        await super().close()
+        if backend_pid:
+            self.tap.broken(backend_pid)
 
 
 _RAISE = b"do $$ begin raise exception 'made on purpose' using errcode = '%s'; end $$"
