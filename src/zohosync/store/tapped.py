@@ -118,7 +118,7 @@ async def dial(address: Address, tap: Tap) -> tuple[Connection, bool]:
     made, direct = await settled(link, address)
     # Virtual time knows no waiting; a busy machine must not end what is slow only in real time.
     for name in GUARDS:
-        await psycopg.AsyncConnection.execute(made, f"set {name} = '60s'".encode())
+        await psycopg.AsyncConnection.execute(made, f"set {name} = '10min'".encode())
     return made, direct
 
 
