@@ -113,13 +113,14 @@ async def _process(url: str, number: int, start_at: float, batch: int) -> Rate:
     count = 0
     ended: list[int] = []
     async with opened(url) as database:
+        journals = [journal_of(database, str(n + 1), f"w{number}") for n in range(ORGS)]
         await asyncio.sleep(max(0.0, start_at - time.time()))
         until = start_at + SECONDS
 
         async def task() -> None:
             nonlocal count
             while time.time() < until:
-                journal = journal_of(database, str(chance.integer(1, ORGS)), f"w{number}")
+                journal = journals[chance.integer(0, ORGS - 1)]
                 try:
                     granted = await admitted(journal, batch)
                     ended.extend(granted.call_ids.values())
