@@ -1,7 +1,8 @@
 """How many admissions a second the journal decides, and what one costs as the journal grows.
 
-`python -m benchmarks.admissions [--json] [--large]`: 1,000 organisations from 4 processes; then one
-organisation with 10,000 to 1,000,000 rows in its journal (10,000,000 with --large, some minutes).
+`python -m benchmarks.admissions [--json] [--large]`: 1,000 organisations from 4 processes, beside
+the barest that could be called a limiter; then one organisation with 10,000 to 1,000,000 rows in
+its journal (10,000,000 with --large, some minutes).
 """
 
 import argparse
@@ -17,6 +18,7 @@ from dataclasses import asdict, dataclass
 
 import psycopg
 
+from benchmarks import bare
 from benchmarks.figures import Spread, percentile, say
 from benchmarks.ground import ground, opened
 from zohosync.clock import Chance
@@ -178,6 +180,16 @@ def rates(url: str, batch: int) -> dict[str, object]:
     }
 
 
+def bare_rates(url: str, way: str) -> dict[str, object]:
+    """The same for a limiter that does nothing else."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(PROCESSES, mp_context=context) as pool:
+        given = (way, time.time() + 4.0, (ORGS, TASKS, SECONDS))
+        runs = [pool.submit(bare.process, url, number, *given) for number in range(PROCESSES)]
+        found = sum(run.result() for run in runs)
+    return {"baseline": way, "admissions_per_s": round(found / SECONDS, 1)}
+
+
 async def costs(url: str, sizes: tuple[int, ...]) -> list[dict[str, object]]:
     """What one admitted call costs in the journal, by the journal's size, in ms."""
     found: list[dict[str, object]] = []
@@ -255,6 +267,10 @@ def main() -> int:
             asyncio.run(_orgs(url))
             say("admissions: 1,000 organisations from 4 processes …")
             rate = [rates(url, batch) for batch in (1, 5)]
+        with place.database() as url:
+            with psycopg.connect(url, autocommit=True) as link:
+                link.execute(bare.SCHEMA.format(orgs=ORGS))
+            rate += [bare_rates(url, way) for way in bare.WAYS]
         with place.database() as url:
             asyncio.run(_lift(url))
             cost = asyncio.run(costs(url, sizes))

@@ -175,6 +175,21 @@ async def a_child_is_compared_while_its_parent_is_in_doubt(stage: Stage) -> None
     stage.must(linked(stage, "s1", "subscriptions") == mine, "its subscription is not linked")
 
 
+async def a_service_waits_for_whom_compare_links(stage: Stage) -> None:
+    """Two may be the customer, so its service waits; one of the two goes, and the other is it."""
+    one, other = twin(stage), twin(stage)
+    stage.act(*plan(1), *person(1), *service(1))
+    await stage.command(compare("customers"))
+    stage.start()
+    await stage.rest()
+    stage.must(stage.calls("POST /subscriptions") == 0, "its service did not wait")
+    stage.sandbox.by_hand("DELETE", f"/customers/{other}")
+    await stage.command(compare("customers"))
+    stage.must(linked(stage) == one, "the one that is left was not linked")
+    await stage.rest()
+    stage.must(stage.calls("POST /subscriptions") == 1, "what waited for it waits for good")
+
+
 async def a_person_says_that_it_is_none_of_them(stage: Stage) -> None:
     """Then one of the two goes, so that the other is the only one that looks like it."""
     one, other = twin(stage), twin(stage)

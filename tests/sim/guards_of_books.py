@@ -16,6 +16,7 @@ from zohosync.core.records import Claim, Payload
 from zohosync.core.steps import Step
 from zohosync.engine import comparing, sweep, worker
 from zohosync.engine.joined import here_in
+from zohosync.store import comparisons
 
 
 def _unrivalled(desired: Any, claim: Claim, parents: Any, policy: Policy) -> Step:
@@ -70,6 +71,11 @@ OF_BOOKS: Mapping[str, Guard] = {
         "what is linked is not sent before its row changes",
         name(comparing, "linked_row", _as_zoho_has_it),
         told(books.a_linked_row_is_written_again_as_it_is),
+    ),
+    "a link wakes who waits": Guard(
+        "what waited for a row is due once that row is linked",
+        name(comparisons, "wakes", lambda *_: []),
+        told(books.a_service_waits_for_whom_compare_links),
     ),
     "a child of what is in doubt": Guard(
         "nothing is made for a row whose parent may be in Zoho already, and its records with it",

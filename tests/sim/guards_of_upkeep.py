@@ -21,7 +21,7 @@ def seeded(seed: int, profile: str, hours: float) -> Case:
         report = simulate(arena, seed, hours=hours, profile=profile)
         return [f"{each.oracle}: {each.what}" for each in report.violations]
 
-    return Case(f"{hours:g} hours of seed {seed} ({profile})", play)
+    return Case(f"seed {seed} ({profile}), {hours:g} h", play)
 
 
 async def _nothing_is_pruned(*_: object) -> None:
