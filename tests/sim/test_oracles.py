@@ -4,7 +4,9 @@ from dataclasses import replace
 
 from sim.oracle_kit import TROUBLE, Stage, judged, right, troubled
 from sim.planted import PLANTED, doubled_customer, not_there, other_name
+from zohosync.core.brake import Brake
 from zohosync.simulate.oracles import judge
+from zohosync.simulate.promises import GONE, LIVE, Diary, Entry
 
 
 def test_a_world_where_all_is_right_is_left_alone(database_url: str) -> None:
@@ -52,3 +54,21 @@ def test_what_people_did_and_what_is_excused_is_left_alone(database_url: str) ->
         stage.scene = replace(stage.scene, excuse=lambda *ref: excused.get(ref))
 
     assert judged(database_url, play) == []
+
+
+def test_a_record_that_people_made_may_come_to_whoever_a_row_that_is_gone_became() -> None:
+    diary = Diary(Brake())
+    diary.twins["customers", "z1"] = "Ada@example.com"
+    for key, stands in {
+        "P1": [(LIVE, "ada@example.com"), (LIVE, "a.king@example.com"), (GONE, "")],
+        "P2": [(LIVE, "a.king@example.com")],
+        "P3": [(LIVE, "bob@example.com")],
+    }.items():
+        diary.rows["customers", key] = [
+            Entry(float(at), stand, (said,) if said else ())
+            for at, (stand, said) in enumerate(stands)
+        ]
+    right = [key for key in ("P1", "P2", "P3") if diary.is_right("customers", "z1", key)]
+    assert right == ["P1", "P2"]
+    diary.rows["customers", "P1"].pop()  # it is there still: then nobody takes its place
+    assert not diary.is_right("customers", "z1", "P2")

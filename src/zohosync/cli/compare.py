@@ -114,7 +114,8 @@ async def _compare(
         meter.close()
         at = max(each["finished_at"] for each in (await store.newest()).values())
         whose = f"Organisation {house.project.org_id}, compared {instant(at)} UTC."
-        return await _report(screen, store, told, files, whose)
+        paused = [kind for kind in house.project.organization.paused_kinds if kind in kinds]
+        return await _report(screen, store, told, files, whose, paused=paused)
 
 
 class _Meters:
@@ -224,6 +225,8 @@ async def _report(
     told: dict[str, Any],
     files: Mapping[str, Path | None],
     whose: str,
+    *,
+    paused: Sequence[str],
 ) -> int:
     from zohosync.cli.compare_files import write_page, write_sheet, write_todo
 
@@ -237,7 +240,7 @@ async def _report(
         screen.line(f"wrote {rows:,} rows for a person to say: {files['out']}")
     to_link = sum(each["to_link"] for each in told.values())
     in_doubt = sum(each["in_doubt"] for each in told.values())
-    step = _next_step(to_link, in_doubt, files["out"])
+    step = _next_step(to_link, in_doubt, files["out"], paused)
     if files["html"]:
         await write_page(files["html"], store, told, whose=whose, step=step)
         screen.line(f"wrote {files['html']}")
@@ -250,14 +253,15 @@ async def _report(
     return OK
 
 
-def _next_step(to_link: int, in_doubt: int, todo: Path | None) -> str:
+def _next_step(to_link: int, in_doubt: int, todo: Path | None, paused: Sequence[str]) -> str:
     if to_link:
         return f"zohosync compare --link (links {to_link:,} rows, sends nothing)"
     if in_doubt and todo:
         return f"fill in zoho_id (or new) in {todo}, then zohosync compare --in {todo}"
     if in_doubt:
         return f"zohosync compare --out links.csv ({in_doubt:,} rows that a person decides)"
-    return "zohosync plan, then zohosync resume KIND"
+    then = f", then zohosync resume {' '.join(paused)}" if paused else ""
+    return f"zohosync plan{then}"
 
 
 async def _rows(

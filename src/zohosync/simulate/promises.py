@@ -107,11 +107,22 @@ class Diary:
         return "it was gone for a while, and was ended then" if was or hidden else None
 
     def is_right(self, kind: str, zoho_id: str, key: str) -> bool:
-        """Whether a record that people made in Zoho is that row's own."""
-        name = self.twins.get((kind, zoho_id))
-        own = {str(each).strip().lower() for entry in self.rows.get((kind, key), ())
-               for each in entry.said[:1]}  # fmt: skip
-        return name is not None and name.strip().lower() in own
+        """Whether a record that people made in Zoho is that row's own.
+
+        It may have come to it from a row that is gone: whose it was, and who bore one name with it.
+        """
+        name = self.twins.get((kind, zoho_id), "").strip().lower()
+        own = self._names((kind, key))
+        return bool(name) and (name in own or any(
+            name in theirs and not own.isdisjoint(theirs)
+            for other, entries in self.rows.items()
+            if other[0] == kind and entries[-1].stand == GONE
+            for theirs in [self._names(other)]
+        ))  # fmt: skip
+
+    def _names(self, name: Name) -> set[str]:
+        said = (entry.said[0] for entry in self.rows.get(name, ()) if entry.said)
+        return {str(each).strip().lower() for each in said}
 
 
 def _rows_of(picture: Picture) -> Iterator[tuple[Name, str, tuple[Any, ...]]]:
