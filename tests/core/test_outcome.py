@@ -300,6 +300,16 @@ def test_an_invoice_whose_total_differs_in_zoho_is_not_opened_and_is_sent_again_
     assert {"date", "invoice_items"} <= set(opened.payload)  # fixed there: not taken for changed
 
 
+def test_what_the_mended_row_of_another_total_empties_is_emptied_in_zoho() -> None:
+    step = create("invoices", state="open", terms="Payable by EFT")
+    failed = judged(step, Accepted("z9", {"total": Decimal("115.01")}), claim("invoices"))
+    known = replace(linked("invoices"), zoho_id="z9", payload=failed.payload)
+    mended = wanted("invoices", state="open", total=Decimal("115.01"), terms=None)
+    again = planned(mended, known)
+    assert isinstance(again, Update)
+    assert again.fields["terms"] == ""
+
+
 @pytest.mark.parametrize("total", ["115.00", 115, Decimal("115.0"), None])
 def test_an_equal_total_is_equal_however_it_is_written(total: Any) -> None:
     fields = {} if total is None else {"total": total}

@@ -55,6 +55,23 @@ def test_somebody_else_is_made_anew_and_the_old_one_is_left_as_it_was(database_u
     tell(database_url, story)
 
 
+def test_what_was_billed_to_the_old_one_does_not_pass_for_the_new_ones(database_url: str) -> None:
+    async def story(office: Office) -> None:
+        bill = BILL.format(9, 1, "B-9")
+        await office.settled(ADA.format(1), bill, marks="customers 1, invoices 9")
+        assert await office.stands("invoices", "9") == "synced"
+        await office.settled("delete from people", marks="customers 1")
+        await office.settled(BOB.format(1), marks="customers 1")
+        await office.says("customers", "1", "new")
+        await office.rests()
+        assert await office.stands("customers", "1") == "synced"
+        assert (await office.stands("invoices", "9")).startswith("failed")
+        message = (await office.record("invoices", "9"))["error_message"]
+        assert "customer_id changed here but is fixed in Zoho" in message
+
+    tell(database_url, story)
+
+
 @pytest.mark.parametrize("fault", [LOST, NEVER], ids=["reply lost", "never arrived"])
 def test_the_old_one_is_not_adopted_when_nobody_heard_of_the_new_one(
     database_url: str, fault: Fault

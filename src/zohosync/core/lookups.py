@@ -24,6 +24,7 @@ from zohosync.core.records import (
 from zohosync.core.replies import Found
 from zohosync.core.settlement import (
     TAKEN,
+    UNKNOWN,
     IntentAfter,
     Scene,
     Settlement,
@@ -31,9 +32,6 @@ from zohosync.core.settlement import (
     unequal,
 )
 from zohosync.core.steps import Find, Purpose
-
-UNKNOWN = {"unknown": True}
-"""Stands for what a field holds in Zoho where nobody can tell: no wanted value equals it."""
 
 
 def ours(kind: Kind, step: Find, candidate: Candidate, scene: Scene) -> bool:

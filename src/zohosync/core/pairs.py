@@ -169,10 +169,13 @@ def stands(here: Here, there: There, *, by_hand: bool) -> bool:
 
     What made it sure must be so now: its `zoho_id`, where some name bears it out; else a name that
     is enough. What only resembles it says nothing, unless it is only to be found. A person's word
-    (`by_hand`) stands where nothing says that they are two.
+    (`by_hand`) stands where nothing says that they are two; and whoever said that it is not this
+    one meanwhile is believed.
     """
     if by_hand:
         return agree(here, there)
+    if there.zoho_id in here.excluded:
+        return False
     if here.seed == there.zoho_id:
         return borne_out(here, there)
     ours = (*here.names, *(here.likes if here.found_only else ()))

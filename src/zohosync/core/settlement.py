@@ -51,11 +51,16 @@ class Settlement:
     seek_s: float | None = None
 
 
+UNKNOWN = {"unknown": True}
+"""Stands for what a field holds in Zoho where nobody can tell: no wanted value equals it."""
+
+
 def unequal(kind: Kind, done: Settlement, wanted: Payload, here: Any, there: Any) -> Settlement:
     """The end of an attempt after which Zoho has the record, with another total than the row's.
 
     It goes no further by itself. Of its fields only those that cannot change any more are taken
-    for known, so that the mended row is sent as a whole and its total compared again.
+    for known, so that the mended row is sent as a whole, what it empties too, and its total
+    compared again.
     """
     problem = Problem(
         ErrorClass.VALIDATION,
@@ -66,7 +71,8 @@ def unequal(kind: Kind, done: Settlement, wanted: Payload, here: Any, there: Any
     fixed = kind.locked.get("*", frozenset()) | kind.locked.get(
         done.remote_state or "", frozenset()
     )
-    kept = {name: value for name, value in wanted.items() if name in fixed}
+    sent = {name: value for name, value in wanted.items() if value is not None}
+    kept = {name: value if name in fixed else UNKNOWN for name, value in sent.items()}
     return replace(
         done, status=Status.FAILED, result="failed", due_in_s=None, payload=kept, problem=problem
     )

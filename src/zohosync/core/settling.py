@@ -15,12 +15,12 @@ from typing import Any
 from zohosync.core.kind import Kind
 from zohosync.core.kinds import KINDS
 from zohosync.core.lines import KEPT, LINE_IDS, kept_of, line_ids, plain_kept, without_line_ids
-from zohosync.core.lookups import UNKNOWN, ours
+from zohosync.core.lookups import ours
 from zohosync.core.mapping import identity_of, somebody_else
 from zohosync.core.plan import BY_HAND, RAISED, REUSED, Policy
 from zohosync.core.records import Candidate, Claim, Desired, Payload, Ref, Status, differing, same
 from zohosync.core.renames import RENAMED, Namesake
-from zohosync.core.settlement import TAKEN, Scene
+from zohosync.core.settlement import TAKEN, UNKNOWN, Scene
 from zohosync.core.steps import Find, Purpose
 
 

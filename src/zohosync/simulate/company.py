@@ -89,6 +89,7 @@ class Company:
         self._zone = ZoneInfo(time_zone)
         self._picture = Picture()
         self._weight = sum(weight for weight, _, _ in ACTS)
+        self.anew: set[str] = set()  # people of whom somebody said that they are somebody else
 
     @property
     def picture(self) -> Picture:
@@ -146,6 +147,8 @@ class Company:
             return None
         if row.wrong or row.excused:
             return str(row.wrong or row.excused)
+        if getattr(row, "person_id", None) in self.anew:
+            return "it was another's in Zoho before its customer was made anew, and stays so"
         match row:
             case Service(status="cancelled") if len(row.seen) > 1:
                 return "changed before it was cancelled: a cancelled one is not changed any more"

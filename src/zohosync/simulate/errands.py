@@ -13,6 +13,7 @@ from zohosync.core.survey import Survey
 from zohosync.engine.comparing import Comparer, Tell
 from zohosync.engine.settling import Bench, Spoken
 from zohosync.engine.sweep import survey
+from zohosync.errors import SettingsError
 from zohosync.simulate.process import Errand
 from zohosync.store.brakes import Brakes
 from zohosync.store.comparisons import Comparisons
@@ -54,12 +55,20 @@ def compare(
     return errand
 
 
+async def _newest(store: Comparisons, kind: str) -> int:
+    """Raises SettingsError, as the command does, where none came to its end."""
+    newest = (await store.newest()).get(kind)
+    if newest is None:
+        raise SettingsError(f"{kind} were never compared", next_step=f"zohosync compare {kind}")
+    return int(newest["comparison_id"])
+
+
 def link(kind: str) -> Errand:
     """The second half of `compare --link`: what the newest comparison is sure of is linked."""
 
     async def errand(house: House, clock: Clock) -> None:
         comparer, store = comparer_of(house, clock)
-        newest = (await store.newest())[kind]["comparison_id"]
+        newest = await _newest(store, kind)
         await comparer.link(kind, newest, await store.sure(newest))
 
     return errand
@@ -74,7 +83,7 @@ def fill_in(kind: str, choose: Choose) -> Errand:
 
     async def errand(house: House, clock: Clock) -> None:
         comparer, store = comparer_of(house, clock)
-        newest = (await store.newest())[kind]["comparison_id"]
+        newest = await _newest(store, kind)
         lines: list[Line] = []
         async for rows in store.verdicts(newest, (Sort.AMBIGUOUS, Sort.DOUBLE)):
             for row in rows:

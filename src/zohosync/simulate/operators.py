@@ -76,6 +76,8 @@ async def _one(world: World, bench: Bench, row: Any) -> None:
         world.note(f"operator: {ref} --{word}: {refused.what}")
         return
     world.note(f"operator: {ref} --{word}")
+    if word is Word.NEW and spoken.standing.claim.zoho_id is not None:
+        world.company.anew.add(ref.key)
     for other in spoken.verdict.excluded - spoken.standing.claim.excluded:
         world.touched[ref.kind, other] = "set aside by settle"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import simplejson
 
-from zohosync.core.privacy import redacted
+from zohosync.core.privacy import children_of, redacted
 from zohosync.core.records import Ref, fingerprint
 from zohosync.core.settling import CODES, Standing, Verdict
 from zohosync.errors import DatabaseError, LeaseLostError
@@ -51,6 +51,7 @@ class Settling:
     async def write(self, standing: Standing, verdict: Verdict, why: str) -> int:
         """Write the word down; returns the number of its row in the audit.
 
+        Whatever was written with the link that this takes away looks again: it may not follow.
         Raises LeaseLostError when the record, or the one that was to hand its link over, is
         not as it was seen.
         """
@@ -74,6 +75,12 @@ class Settling:
                 raise changed from error
             if row is None:
                 raise changed
+            before = standing.claim.zoho_id
+            if before and before != verdict.zoho_id:
+                await transaction.execute(
+                    "mark_linked_below", org_id=self.org_id, kinds=list(children_of(ref.kind)),
+                    zoho_id=before,
+                )  # fmt: skip
         return int(row["audit_id"])
 
     def _who(self, ref: Ref) -> dict[str, Any]:
