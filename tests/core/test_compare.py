@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -220,6 +221,9 @@ def test_what_only_resembles_a_record_does_not_stand_as_the_one_that_was_found()
     assert stands(here("1", "other@x", "Ada", found_only=True), ada, by_hand=False)
     assert stands(here("1", "other@x", "Ada", seed="z1"), ada, by_hand=False)
     assert not stands(here("1", "other@x", "Bob", seed="z1"), ada, by_hand=False)
+    set_aside = replace(here("1", "ada@x", "Ada"), excluded=frozenset({"z1"}))
+    assert not stands(set_aside, ada, by_hand=False), "somebody said meanwhile that it is not it"
+    assert stands(set_aside, ada, by_hand=True), "and now that it is"
 
 
 def test_a_number_does_not_stand_while_whose_it_is_is_not_settled() -> None:
