@@ -378,8 +378,9 @@ async def _pause_all(house: House, _: Clock) -> None:
 
 
 async def go_live(world: World) -> None:
-    """What was there before is compared and linked, and then the kinds are opened."""
+    """What was there before is compared and linked, and only then the kinds are opened."""
     await world.clock.sleep(60 + 600 * world.apart.random())
-    await compared(world)
+    while not await compared(world):
+        await world.clock.sleep(600)
     await settle(world)
     await open_kinds(world)

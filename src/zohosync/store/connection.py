@@ -90,11 +90,10 @@ class Link(psycopg.AsyncConnection[Row]):
     async def pipeline(self) -> AsyncIterator[psycopg.AsyncPipeline]:
         """Statements that leave together with their Sync, from which a server counts idling.
 
-        psycopg sends each as it comes (who freezes would hold its locks for good), and a Flush.
+        psycopg sends each as it comes: who froze in between would hold their locks for good.
         """
         async with super().pipeline() as pipeline:
-            ways: Any = pipeline
-            communicate, fetch, queue = ways._communicate_gen, ways._fetch_gen, ways.command_queue  # noqa: SLF001
+            communicate, queue = pipeline._communicate_gen, pipeline.command_queue  # noqa: SLF001
 
             def together() -> PQGen[None]:
                 if self.pgconn.pipeline_sync in queue:
@@ -102,7 +101,7 @@ class Link(psycopg.AsyncConnection[Row]):
                         queue.popleft()()
                     yield from communicate()
 
-            ways._communicate_gen, ways._fetch_gen = together, lambda flush: fetch(flush=False)  # noqa: ARG005, SLF001
+            pipeline._communicate_gen = together  # type: ignore[method-assign]  # noqa: SLF001
             try:
                 yield pipeline
             except BaseException:
