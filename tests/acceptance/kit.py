@@ -104,6 +104,7 @@ class Shop:
     sandbox: Sandbox
     clock: Clock
     workers: list[Process] = field(default_factory=list)
+    starting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def execute(self, *texts: str, **values: Any) -> None:
         """Run statements as the user's own application would, in one transaction."""
@@ -148,17 +149,16 @@ class Shop:
     async def start(self, *arguments: str, command: Iterable[str] = ()) -> Process:
         """A worker: `zohosync run`, or that command."""
         command = list(command) or [*ZOHOSYNC, "run", "--project", str(self.folder), *arguments]
-        with (self.folder / f"worker-{len(self.workers)}.log").open("ab") as log:
-            started = await asyncio.create_subprocess_exec(
-                *command, stdin=DEVNULL, stdout=DEVNULL, stderr=log
-            )
-        self.workers.append(started)
-        return started
+        async with self.starting:  # or two that start at once write into one log
+            with (self.folder / f"worker-{len(self.workers)}.log").open("ab") as log:
+                streams: Any = {"stdin": DEVNULL, "stdout": DEVNULL, "stderr": log}
+                started = await asyncio.create_subprocess_exec(*command, **streams)
+            self.workers.append(started)
+            return started
 
     async def alive(self, count: int) -> None:
-        """Return once so many workers have said that they are there."""
-        there = f"(select count(*) from zohosync.workers) >= {count}"
-        await self.until(there, within_s=120)  # a busy machine is slow to start them
+        """Return once so many workers have said that they are there: a busy machine is slow."""
+        await self.until(f"(select count(*) from zohosync.workers) >= {count}", within_s=120)
 
     async def stop(self, worker: Process, *, within_s: float = 30.0) -> int:
         """Stop a worker as an init system does; returns its exit code."""

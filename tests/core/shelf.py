@@ -304,6 +304,7 @@ class Shelf(Town):
         if isinstance(step, Update | Transition):
             if self.fresh.get(key) == (row.who, row.turn):
                 raise AssertionError(f"{key} was only linked, and is sent: {step}")
+            self.fresh.pop(key, None)  # it is more than linked from now on
             if step.zoho_id in self.lost:
                 return Rejected(404, "1002", "gone")
         return Town.write(self, key, step, call_id, trouble, late_s, lag_s)
