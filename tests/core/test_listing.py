@@ -1,5 +1,6 @@
 """What a planned step would change: each field that differs, and no other."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from core.builders import claim, linked, planned, wanted
 from zohosync.core.listing import Change, changes_of, is_shown, is_told, leaves
 from zohosync.core.records import Claim, Desired
+from zohosync.core.settlement import UNKNOWN
 
 
 def changes(desired: Desired, known: Claim, **fields: Any) -> list[Change]:
@@ -95,3 +97,13 @@ def test_every_value_of_a_payload_has_one_path(value: Any) -> None:
     found = list(leaves(value, "x"))
     assert len({path for path, _ in found}) == len(found) >= 1
     assert not any(isinstance(inner, dict) and inner for _, inner in found)
+
+
+def test_what_nobody_knows_of_zoho_is_not_shown_as_a_value_that_it_has() -> None:
+    known = linked("customers")
+    known = replace(known, payload={**(known.payload or {}), "email": UNKNOWN, "phone": UNKNOWN})
+    row = wanted("customers", phone=None)
+    changes = {each.field: each for each in changes_of(planned(row, known), row, known)}
+    assert changes["phone"] == Change("phone", "(not known)", None)
+    assert changes["email"].before is None
+    assert not [field for field in changes if "unknown" in field]

@@ -7,6 +7,7 @@ from typing import Any
 from zohosync.core.kinds import KINDS
 from zohosync.core.money import moves_of
 from zohosync.core.records import Claim, Desired, Payload, differing, same
+from zohosync.core.settlement import UNKNOWN
 from zohosync.core.steps import (
     Create,
     Fail,
@@ -87,7 +88,9 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _differences(changes: Payload, before: Payload) -> Iterator[Change]:
-    old = dict(leaves({name: before.get(name) for name in changes}))
+    unknown = [name for name in changes if before.get(name) == UNKNOWN]
+    old = dict(leaves({name: before.get(name) for name in changes if name not in unknown}))
+    old |= {name: "(not known)" for name in unknown if changes[name] is None}
     new = dict(leaves(changes))
     for field in dict.fromkeys([*new, *old]):
         if not same(old.get(field), new.get(field)):
