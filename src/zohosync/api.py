@@ -383,7 +383,7 @@ def _kind_health(rows: list[Row], oldest: Mapping[str, datetime]) -> Iterator[Ki
 
 
 def _unknown(ref: Ref) -> UnknownRecordError:
-    step = f"mark it, or see that the key is the mapping's: zohosync why {ref}"
+    step = f"mark it, or see that the key is the mapping's: zohosync why {ref.arguments}"
     return UnknownRecordError(f"{ref} is not known: nothing has marked it yet", next_step=step)
 
 
@@ -391,7 +391,7 @@ def _too_late(ref: Ref, time_limit_s: float, story: Story | None) -> ZohosyncErr
     how = story.lines()[0] if story else f"{ref}: a worker has not seen its mark yet"
     return TimeLimitError(
         f"{ref} was not in step within {time_limit_s:g} s ({how}); it stays marked, and goes on",
-        next_step=f"zohosync why {ref}",
+        next_step=f"zohosync why {ref.arguments}",
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -196,6 +197,29 @@ def test_a_live_organisation_opens_a_kind_only_when_it_was_compared(
 def test_a_kind_that_is_none_names_the_nearest(zohosync: Run, shop: dict[str, str]) -> None:
     clear(zohosync("backfill", "customer", **shop), 2, "'customer'", "did you mean customers?")
     clear(zohosync("why", "customer", "1", **shop), 2, "did you mean customers?")
+
+
+def test_what_is_only_looked_up_in_zoho_is_retried_as_why_says(
+    zohosync: Run, shop: dict[str, str], empty_database_url: str
+) -> None:
+    shop = shop | REAL
+    assert zohosync("migrate", **shop).code == 0
+    assert (
+        zohosync("pause", "customers", **shop).code == 0
+    )  # the organisation is known from here on
+    assert zohosync("resume", "customers", **shop).code == 0
+    execute(
+        empty_database_url,
+        "insert into zohosync.records (org_id, kind, key, status, settled_at, error_class, "
+        "error_message) select org_id, 'taxes', 'VAT 15', 'failed', now(), 'network_error', 'gone' "
+        "from zohosync.organizations",
+    )
+    why = zohosync("why", "taxes", "VAT 15", **shop)
+    assert "zohosync retry taxes 'VAT 15'" in why.output
+    assert "zohosync why taxes 'VAT 15'" in zohosync("status", **shop).output
+    assert "1 failed records are tried again" in zohosync(
+        "retry", *shlex.split("taxes 'VAT 15'"), **shop
+    ).output  # fmt: skip
 
 
 def test_a_copied_database_is_refused(zohosync: Run, shop: dict[str, str]) -> None:

@@ -59,7 +59,9 @@ def tell(screen: Screen, rows: list[dict[str, Any]]) -> int:
         screen.next_step(f"zohosync resume {' '.join(dict.fromkeys(paused))}")
     else:
         first = next((row for row in stopped if row["status"] == "failed"), stopped[0])
-        screen.next_step(f"zohosync why {first['kind']} {first['key']}")
+        from zohosync.core.records import Ref
+
+        screen.next_step(f"zohosync why {Ref(first['kind'], first['key']).arguments}")
     return FAILED if stopped else OK
 
 

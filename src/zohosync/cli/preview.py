@@ -269,7 +269,7 @@ async def plan_one(screen: Screen, settings: "Settings", kind: str, key: str) ->
     if rows:
         screen.table(("field", "accepted last", "would be"), rows)
     screen.line("Nothing was sent.")
-    screen.next_step(f"zohosync why {kind} {key}")
+    screen.next_step(f"zohosync why {ref.arguments}")
     screen.result(
         {
             "kind": kind, "key": key, **said, "before": claim.payload, "calls": calls,

@@ -150,7 +150,10 @@ def _next_of(
     if moving and not alive:
         return "zohosync run"
     if reasons:
-        return f"zohosync why {reasons[0]['kind']} {reasons[0]['sample_key']}"
+        from zohosync.core.records import Ref
+
+        example = Ref(reasons[0]["kind"], reasons[0]["sample_key"])
+        return f"zohosync why {example.arguments}"
     return "nothing: all is in step" if not moving else "wait, or zohosync status again"
 
 

@@ -105,7 +105,7 @@ async def _say(
         except LeaseLostError as error:  # for the caller it is one more way not to apply
             raise SettingsError(error.what, next_step=error.next_step) from None
     screen.line(f"{ref}: settled ({word}), written to zohosync.audit as {audit_id}")
-    screen.next_step(f"zohosync why {ref}, once a worker has been at it")
+    screen.next_step(f"zohosync why {ref.arguments}, once a worker has been at it")
     screen.result(
         {
             "settled": True, "kind": ref.kind, "key": ref.key, "word": word, "audit": audit_id,

@@ -27,14 +27,17 @@ def retry(
     json: AsJson = False,
 ) -> int:
     """Try failed records again with the rows as they are now."""
+    from zohosync.core.kinds import INTERNAL
+
     screen = Screen(json)
     settings = settings_of(project)
-    kinds_of([kind], tuple(settings.kinds))
+    kinds_of([kind], (*settings.kinds, *INTERNAL))
     return asyncio.run(_retry(screen, settings, kind, key))
 
 
 async def _retry(screen: Screen, settings: "Settings", kind: str, key: str | None) -> int:
     from zohosync.bootstrap import open_database, organization_id
+    from zohosync.core.records import Ref
     from zohosync.store.history import History
 
     async with open_database(settings) as database:
@@ -44,7 +47,7 @@ async def _retry(screen: Screen, settings: "Settings", kind: str, key: str | Non
     what = kind if key is None else f"{kind} {key}"
     screen.line(f"{what}: {marked:,} failed records are tried again")
     if not marked and key is not None:
-        screen.next_step(f"zohosync why {kind} {key}")
+        screen.next_step(f"zohosync why {Ref(kind, key).arguments}")
     else:
         screen.next_step("zohosync status" if alive or not marked else "zohosync run --until-idle")
     screen.result({"kind": kind, "key": key, "marked": marked})

@@ -220,13 +220,14 @@ def _of_brakes(facts: Facts) -> Iterator[Cause]:
 
 def _of_groups(groups: Iterable[Mapping[str, Any]]) -> Iterator[Cause]:
     for row in groups:
-        kind, key, records = row["kind"], row["sample_key"], row["records"]
+        kind, records = row["kind"], row["records"]
+        example = Ref(kind, row["sample_key"])
         blocked = f" {row['blocked']:,} more wait for them." if row["blocked"] else ""
         parent, reason = row["parent_kind"], plain(row["reason"] or "").rstrip(".")
         if row["topic"] == "waiting":
             print_of = fingerprint("waiting", kind, parent, row["parent_status"])
             title = f"{records:,} {kind} wait for {parent} that are {row['parent_status']}"
-            command = f"zohosync why {kind} {key}"
+            command = f"zohosync why {example.arguments}"
         elif row["topic"] == "uncertain":
             print_of = fingerprint("uncertain", kind)
             title = f"{records:,} {kind} wait for a person's word"
@@ -238,10 +239,10 @@ def _of_groups(groups: Iterable[Mapping[str, Any]]) -> Iterator[Cause]:
             named = KINDS[kind].singular if records == 1 and kind in KINDS else kind
             title = f"{records:,} {named} failed: {said or 'no reason known'}"
             by_word = row["error_code"] in CODES
-            command = f"zohosync settle {kind}" if by_word else f"zohosync why {kind} {key}"
+            command = f"zohosync settle {kind}" if by_word else f"zohosync why {example.arguments}"
         yield Cause(
             print_of, title, f"{reason or 'no reason is kept'}.{blocked}", command, kind=kind,
-            records=records, since=row["since"], example=Ref(kind, key), over="None is left.",
+            records=records, since=row["since"], example=example, over="None is left.",
         )  # fmt: skip
 
 

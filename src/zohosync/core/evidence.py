@@ -68,9 +68,10 @@ def _commands(ref: Ref, words: Sequence[str], rivals: Sequence[str]) -> list[str
     commands = []
     for word in words:
         if word != "link":
-            commands.append(f"zohosync settle {ref} --{word}")
+            commands.append(f"zohosync settle {ref.arguments} --{word}")
         else:
-            commands += [f"zohosync settle {ref} --link {zoho_id}" for zoho_id in rivals or ["ID"]]
+            told = f"zohosync settle {ref.arguments} --link"
+            commands += [f"{told} {zoho_id}" for zoho_id in rivals or ["ID"]]
     return commands
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from zohosync.core.figures import span_words
 from zohosync.core.governor import DOWN_AFTER
-from zohosync.core.records import Status
+from zohosync.core.records import Ref, Status
 from zohosync.core.replies import Closed, Found, Reply, Unauthorized
 from zohosync.core.vitals import Facts, KindFigures, Organization, Signs
 
@@ -299,14 +299,20 @@ def _integrity(facts: Facts) -> Check:
     if signs.duplicates:
         words = f"{signs.duplicates:,} made twice in Zoho, like {signs.duplicate}"
         return Check(
-            "integrity", Verdict.FAIL, words, f"zohosync settle {signs.duplicate}", evidence
+            "integrity",
+            Verdict.FAIL,
+            words,
+            f"zohosync settle {_arguments(signs.duplicate)}",
+            evidence,
         )
     if signs.evidence_lost:
         words = f"of {signs.evidence_lost:,} open writes the evidence is gone"
         return Check("integrity", Verdict.FAIL, words, "zohosync settle", evidence)
     if signs.orphans:
         words = f"{signs.orphans:,} wait for a record that is not there, like {signs.orphan}"
-        return Check("integrity", Verdict.WARN, words, f"zohosync why {signs.orphan}", evidence)
+        return Check(
+            "integrity", Verdict.WARN, words, f"zohosync why {_arguments(signs.orphan)}", evidence
+        )
     if doubles:
         kind = next(kind for kind, count in facts.doubles.items() if count)
         words = f"the last compare saw {doubles:,} doubles in Zoho"
@@ -318,3 +324,9 @@ def _integrity(facts: Facts) -> Check:
 
 def _ago(seconds: float) -> str:
     return f"{span_words(seconds)} ago"
+
+
+def _arguments(named: str | None) -> str:
+    """A record that is named in words, as a shell takes it."""
+    kind, _, key = (named or "").partition(" ")
+    return Ref(kind, key).arguments

@@ -299,6 +299,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 MAPPED: tuple[str, ...] = tuple(name for name, kind in KINDS.items() if not kind.internal)
 """The kinds that a mapping may describe, parents before children."""
 
+INTERNAL: tuple[str, ...] = tuple(name for name, kind in KINDS.items() if kind.internal)
+"""The kinds that no mapping describes: what others need is looked for, or made, under these."""
+
 
 def kind_named(name: str) -> Kind:
     """The kind of that name; raises ValueError that lists the names there are."""

@@ -85,8 +85,8 @@ def plan(
             what = f"what had it was forgotten, and is in Zoho as {claim.zoho_id or 'another row'}"
         return Fail(
             _invalid(
-                f"key re-used: {what}: give it a key of its "
-                f"own, or say which it is: `zohosync settle {claim.ref} --same` or `--new`",
+                f"key re-used: {what}: give it a key of its own, or say which it is: "
+                f"`zohosync settle {claim.ref.arguments} --same` or `--new`",
                 "key",
                 REUSED,
             )

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from zohosync.core.figures import span_words
-from zohosync.core.records import Status
+from zohosync.core.records import Ref, Status
 
 Row = Mapping[str, Any]
 
@@ -133,14 +133,15 @@ def _causes(chain: Sequence[Mapping[str, Any]]) -> list[str]:
 def _advice(record: Mapping[str, Any], chain: Sequence[Mapping[str, Any]]) -> str:
     root = chain[-1] if chain else record
     if len(chain) > 1 and root["status"] in ("failed", "skipped", "uncertain"):
-        return f"mend {root['kind']} {root['key']}: zohosync why {root['kind']} {root['key']}"
+        ref = Ref(root["kind"], root["key"])
+        return f"mend {ref}: zohosync why {ref.arguments}"
     if record["paused"] or record["kind_paused"]:
         return f"zohosync resume {record['kind']}"
     match record["status"]:
         case "failed":
             return (
                 "mend the row or the mapping (a change of the row wakes it), or "
-                f"zohosync retry {record['kind']} {record['key']}"
+                f"zohosync retry {Ref(record['kind'], record['key']).arguments}"
             )
         case "synced" | "skipped":
             return "nothing: it rests until its row changes"

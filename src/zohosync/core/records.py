@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -64,6 +65,11 @@ class Ref:
 
     def __str__(self) -> str:
         return f"{self.kind} {self.key}"
+
+    @property
+    def arguments(self) -> str:
+        """Kind and key as a shell takes them."""
+        return f"{self.kind} {shlex.quote(self.key)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ def succeed(step: Step, claim: Claim, namesakes: Sequence[Namesake]) -> Step:
         Problem(
             ErrorClass.VALIDATION,
             f"{claim.ref} may be {who} under another key, whose row is gone: say which with "
-            f"`zohosync settle {claim.ref} --link {first.zoho_id}`, or `--new`",
+            f"`zohosync settle {claim.ref.arguments} --link {first.zoho_id}`, or `--new`",
             RENAMED,
             "key",
         )

@@ -196,7 +196,7 @@ def _in_doubt(standing: Standing, sight: Sight) -> Refusal | None:
     return Refusal(
         f"A write of {ref} ({intent.operation}) is still in doubt, and comes first",
         f"wait: it is looked up by itself; or, from {until:%Y-%m-%d %H:%M:%S} UTC on and when you "
-        f"have seen that it did not happen, `zohosync settle {ref} --absent`",
+        f"have seen that it did not happen, `zohosync settle {ref.arguments} --absent`",
     )
 
 
@@ -230,7 +230,7 @@ def _nothing(standing: Standing, why: str) -> Refusal:
     claim = standing.claim
     return Refusal(
         f"There is nothing of that to settle of {claim.ref}: it is {claim.status}, and {why}",
-        f"zohosync why {claim.ref}",
+        f"zohosync why {claim.ref.arguments}",
     )
 
 
@@ -276,7 +276,7 @@ def _done(standing: Standing, sight: Sight) -> Verdict | Refusal:
         return Refusal(
             f"Zoho reckons another total for {claim.ref}, and only a comparison tells that it is "
             "mended",
-            f"mend the row, then zohosync retry {claim.ref}",
+            f"mend the row, then zohosync retry {claim.ref.arguments}",
         )
     if sight.lacking is not None:
         return _lacks(claim.ref, sight.lacking)
@@ -286,7 +286,9 @@ def _done(standing: Standing, sight: Sight) -> Verdict | Refusal:
 
 
 def _lacks(ref: Ref, parent: Ref) -> Refusal:
-    return Refusal(f"{ref} names {parent}, which is not in Zoho", f"zohosync why {parent}")
+    return Refusal(
+        f"{ref} names {parent}, which is not in Zoho", f"zohosync why {parent.arguments}"
+    )
 
 
 def _link(standing: Standing, sight: Sight) -> Verdict | Refusal:
@@ -302,7 +304,7 @@ def _link(standing: Standing, sight: Sight) -> Verdict | Refusal:
         if not sight.owner.vanished:
             return Refusal(
                 f"{kind.singular} {found.zoho_id} in Zoho is linked to {sight.owner.ref} already",
-                f"two rows never share one: zohosync why {sight.owner.ref}",
+                f"two rows never share one: zohosync why {sight.owner.ref.arguments}",
             )
         heir_of = sight.owner.ref
     was = frozenset({claim.zoho_id} if claim.zoho_id else ())

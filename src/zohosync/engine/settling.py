@@ -49,7 +49,7 @@ class Bench:
             raise SettingsError(
                 f"There is no record of {ref}",
                 place="zohosync.records",
-                next_step=f"zohosync why {ref}",
+                next_step=f"zohosync why {ref.arguments}",
             )
         sight = await self._sight(standing, zoho_id)
         found = decide(word, standing, sight)

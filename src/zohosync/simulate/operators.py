@@ -143,7 +143,12 @@ async def pause(world: World, kinds: Sequence[str]) -> None:
 
 
 async def open_kinds(world: World, kinds: Sequence[str] = MAPPED) -> None:
-    """An operator resumes these kinds; of those that the brake stopped he looks at the list."""
+    """An operator resumes these kinds; of those that the brake stopped he looks at the list.
+
+    While what was there before is being compared, all stay shut: that comes first.
+    """
+    if world.comparing:
+        return
     org_id = world.sandbox.organization_id
     database = await world.connected()
     try:
@@ -173,7 +178,7 @@ async def resume(world: World) -> None:
     database = await world.connected()
     try:
         history = History(database, world.sandbox.organization_id)
-        for kind in MAPPED:
+        for kind in KINDS:
             await history.retry(kind, None)
     finally:
         await database.close()
@@ -367,6 +372,7 @@ async def books_before(world: World) -> None:
         make_by_hand(world, "plans", plan.code, told)
     for person in picture.people.values():
         _twins_of(world, person, how=world.apart.integer(0, 5))
+    world.comparing = True
     await _again(world, _pause_all)
 
 
@@ -383,4 +389,5 @@ async def go_live(world: World) -> None:
     while not await compared(world):
         await world.clock.sleep(600)
     await settle(world)
+    world.comparing = False
     await open_kinds(world)

@@ -120,7 +120,7 @@ async def _quiet(world: World) -> None:
         (left,) = world.overseer.rows(_LEFT, {"horizon_s": LINK_HORIZON_S, "now": now})
         if not left["busy"] and (not left["held"] or sittings >= SITTINGS):
             return
-        if not left["busy"]:  # what could not be linked while Zoho was closed to us
+        if not left["busy"]:  # what could not be done while Zoho was closed to us
             sittings += 1
             await settle(world)
         await look_at_brakes(world)
@@ -133,7 +133,9 @@ select exists (select from zohosync.marks)
     or exists (select from zohosync.records r where r.lease_until is not null
                 or (r.due_at is not null
                     and r.due_at < %(now)s + make_interval(secs => %(horizon_s)s))) as busy,
-  exists (select from zohosync.records r where r.rivals <> '{}' and r.zoho_id is null) as held,
+  exists (select from zohosync.records r
+           where (r.rivals <> '{}' and r.zoho_id is null)
+              or (r.status = 'failed' and r.error_code = 're-used')) as held,
   (select extract(epoch from min(r.due_at) - %(now)s)::float8 from zohosync.records r
     where r.lease_until is null and r.due_at is not null) as due_in_s
 """

@@ -88,7 +88,7 @@ class World:
         self.started = 0
         self.foreign_calls = 0
         self.current: list[Process] = []
-        self.over = False
+        self.over = self.comparing = False
         self.quiet_at = 0.0
         self.watch: Callable[[float], None] = lambda _hours: None
         self._seed = seed
