@@ -30,6 +30,7 @@ from zohosync.errors import DatabaseError
 from zohosync.store.database import Database
 from zohosync.store.journal import Admission, Ending, Entry, Journal
 from zohosync.store.organizations import register_organization
+from zohosync.wiring import settle_memory
 
 ORGS, PROCESSES, TASKS = 1_000, 4, 6
 SECONDS = 10.0
@@ -116,6 +117,7 @@ async def _process(url: str, number: int, start_at: float, batch: int) -> Rate:
     ended: list[int] = []
     async with opened(url) as database:
         journals = [journal_of(database, str(n + 1), f"w{number}") for n in range(ORGS)]
+        settle_memory()  # as the worker does
         await asyncio.sleep(max(0.0, start_at - time.time()))
         until = start_at + SECONDS
 

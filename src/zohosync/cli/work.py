@@ -67,6 +67,7 @@ async def _run(screen: Screen, settings: "Settings", *, until_idle: bool) -> int
     from zohosync.bootstrap import open_service
     from zohosync.clock import Chance, SystemClock
     from zohosync.store.history import History
+    from zohosync.wiring import settle_memory
 
     clock, told = SystemClock(), Told(screen)
     stop = asyncio.Event()
@@ -80,6 +81,7 @@ async def _run(screen: Screen, settings: "Settings", *, until_idle: bool) -> int
                 f"{house.project.worker}, limits {settings.limits_plan}"
             )
             _warn_of_paused(screen, house.project.organization, settings.kinds)
+            settle_memory()
             async with doors.open(house, stop, tell=screen.line):
                 await _work(screen, house, history, stop, until_idle=until_idle)
             async with answering(clock, house.project.database.place):

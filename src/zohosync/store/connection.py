@@ -365,7 +365,7 @@ class _InstantLoader(TimestamptzLoader):
 
     def load(self, data: Any) -> datetime:
         try:
-            return datetime.fromisoformat(bytes(data).decode()).astimezone(UTC)
+            return datetime.fromisoformat(str(data, "ascii")).astimezone(UTC)
         except (ValueError, OverflowError):  # infinity, BC, other styles: psycopg knows, or refuses
             found = super().load(data)
         try:

@@ -95,13 +95,11 @@ class Journal:
         self._brake = brake or Brake()
         self._told: Any = None
         self._limits = Limits(None, None, None)
+        self._today = {"org_id": org_id, "minute_s": MINUTE_S, "day_guard_s": DAY_GUARD_S}
         self._asks = {
-            "org_id": org_id,
             "mint_key": mint_key,
             "mint_window_s": MINT_WINDOW_S,
-            "minute_s": MINUTE_S,
-            "day_guard_s": DAY_GUARD_S,
-        }
+        } | self._today
 
     async def admit(self, entries: Sequence[Entry], decide: Decide) -> Admission:
         """Journal those entries that `decide` chooses under the organisation's lock.
@@ -126,13 +124,15 @@ class Journal:
             told = await stop_endings(transaction, self._org_id, refs, self._brake)
             places = [place for place in choice.places if place not in told.reasons]
             calls = []
+            if places and row["day_begins"] and not mints:
+                calls.append(("begin_day", self._today))
             if places:
                 calls.append(("open_calls", self._opening(entries, places)))
             noted = None if mints else marks_after(marks, choice, self._worker, row["now"])
             if noted is not None or choice.lanes_closed:
                 calls.append(("note_lanes", {**who, **_lanes(noted, marks, choice)}))
             results = await transaction.batch(*calls, last=True) if calls else []
-        opened = results[0] if places else []
+        opened = dict(zip((name for name, _ in calls), results, strict=True)).get("open_calls", ())
         ids = {int(found["place"]): int(found["call_id"]) for found in opened}
         return Admission(choice, limits, ids, row["now"], told.reasons, told.braked)
 
@@ -157,7 +157,6 @@ class Journal:
             "worker": self._worker,
             "time_limit_s": self._time_limit_s,
             "minute_s": MINUTE_S,
-            "day_guard_s": DAY_GUARD_S,
             "calls": self._calls([(place, entries[place]) for place in places]),
         }
 

@@ -22,6 +22,7 @@ select (select zohosync.current_time()) as now,
        case when o.day = d.day then o.day_by_lane else '{}' end as day_by_lane,
        case when o.day = d.day then o.day_foreign else 0 end as day_foreign,
        case when o.day = d.day then o.quota_limit end as quota_limit,
+       o.day is distinct from d.day as day_begins,
        d.began + make_interval(secs => %(day_guard_s)s) as day_began,
        (d.day + 1)::timestamp at time zone o.time_zone
          + make_interval(secs => %(day_guard_s)s) as day_ends,
