@@ -117,10 +117,10 @@ class Transaction:
             async with self._link.pipeline():
                 try:
                     for statement in self._begin():
-                        await self._link.execute(statement)
+                        await self._link.command(statement)
                     cursors = [await self._link.execute(_query(n), params) for n, params in calls]
                     if last:
-                        await self._link.execute(b"commit")
+                        await self._link.command(b"commit")
                 except BaseException:  # leaving the pipeline would run what is queued, alone
                     await self._link.close()
                     raise
@@ -149,7 +149,7 @@ class Transaction:
             async with self._link.pipeline():
                 try:
                     for statement in first:
-                        await self._link.execute(statement)
+                        await self._link.command(statement)
                     return await self._link.execute(text, params)
                 except BaseException:  # leaving the pipeline would run what is queued, alone
                     await self._link.close()

@@ -93,7 +93,7 @@ class Journal:
         self._time_limit_s = time_limit_s
         self._mint_key = mint_key
         self._brake = brake or Brake()
-        self._told: Any = None
+        self._told: str | None = None
         self._limits = Limits(None, None, None)
         self._today = {"org_id": org_id, "minute_s": MINUTE_S, "day_guard_s": DAY_GUARD_S}
         self._asks = {
@@ -140,8 +140,9 @@ class Journal:
         """The limits in the organisation's row; the day's is no higher than Zoho says it is."""
         if row["limits"] != self._told:
             try:
-                self._told, self._limits = row["limits"], limits_of(row["limits"])
-            except ValueError as error:
+                self._limits = limits_of(simplejson.loads(row["limits"], use_decimal=True))
+                self._told = row["limits"]
+            except (ValueError, RecursionError) as error:
                 self._told = None
                 raise LimitsUnreadableError(
                     self._org_id, self._database.place, str(error)
@@ -285,10 +286,12 @@ def _books(row: Row, marks: Mapping[int, Mark]) -> Books:
     )
 
 
-def _marks(told: Mapping[str, Any]) -> dict[int, Mark]:
+def _marks(told: str) -> dict[int, Mark]:
+    if told == "{}":
+        return {}
     return {
         int(lane): Mark(mark["by"], datetime.fromisoformat(mark["until"]))
-        for lane, mark in told.items()
+        for lane, mark in simplejson.loads(told).items()
     }
 
 

@@ -15,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
-from zohosync.store.connection import GUARDS, TYPES, Address, Connection, Link, Row, settled
+from zohosync.store.connection import GUARDS, TYPES, Address, Connection, Row, settled
 
 LOST = "lost"
 """What a tap says instead of a SQLSTATE when the connection is to break."""
@@ -44,7 +44,7 @@ class Tap(Protocol):
         ...
 
 
-class TappedConnection(Link):
+class TappedConnection(Connection):
     """A connection with a tap; `tap` is set once, right after it was made."""
 
     tap: Tap
@@ -71,6 +71,10 @@ class TappedConnection(Link):
         if self._pipeline is None and self.tap.after(text) == LOST:
             await self._break()
         return cursor
+
+    async def command(self, statement: bytes) -> None:
+        """As its parent does it, if the tap lets it."""
+        await self.execute(statement)
 
     @asynccontextmanager
     async def pipeline(self) -> AsyncIterator[psycopg.AsyncPipeline]:

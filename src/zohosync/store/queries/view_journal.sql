@@ -12,8 +12,8 @@
 --   set back from is left out, or it would hide them. Asked for by `finished_at is null`, Postgres takes them for one row
 --   in the whole journal, and reads all of it.)
 select (select zohosync.current_time()) as now,
-       o.limits, o.closed_until, o.closed_reason, o.paused, o.overloads, o.mints_closed_until,
-       o.lanes_waiting,
+       o.limits::text as limits, o.closed_until, o.closed_reason, o.paused, o.overloads, o.mints_closed_until,
+       o.lanes_waiting::text as lanes_waiting,
        case when o.day = d.day then o.day_calls else (
          select count(*)::int from zohosync.api_calls c
           where c.org_id = o.org_id and c.door = 'api'
