@@ -108,6 +108,13 @@ def test_an_invoice_of_the_same_number_and_another_total_is_in_doubt() -> None:
     assert "total" in (verdict.reason or "")
 
 
+def test_of_several_that_are_one_the_one_that_the_mapping_names_is_kept() -> None:
+    theres = [there(f"z{n}", "a@x", "Ada") for n in range(3)]
+    found = sorted_as([here("1", "a@x", "Ada", seed="z1")], theres)["1"]
+    assert (found.sort, found.zoho_id, found.candidates) == (Sort.DOUBLE, "z1", ("z0", "z2"))
+    assert found.reason == "3 in Zoho are this one; keep z1: it is this row's own"
+
+
 EMAILS, NAMES = st.sampled_from(["a@x", "b@x", "c@x", None]), st.sampled_from(["Ada", "Bob", ""])
 
 

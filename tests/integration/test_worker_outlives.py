@@ -289,6 +289,7 @@ def test_each_statement_of_a_worker_may_fail_once_and_every_row_arrives_once(
                 company.write(number, f"P{number}")
                 company.write(1, f"Ada {number}")
                 company.brake(number)
+                company.overseer.run("update zohosync.organizations set day = day - 1")
                 await company.in_step()
                 for wait_s in (PRUNE_EVERY_S, 3_600.0):  # a job of upkeep, now and then
                     if not breaker.struck[name]:

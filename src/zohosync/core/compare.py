@@ -324,10 +324,12 @@ def _by_twins(board: _Board) -> None:
         if len(owners) != 1:
             continue
         (key,) = owners
-        linked = board.heres[key].linked
+        linked, own = board.heres[key].linked, board.verdicts[key].zoho_id
         if not board.heres[key].excluded.isdisjoint(group):
             continue
         kept, why = keep_of([board.theres[each] for each in group], linked)
+        if kept != linked and own in group:
+            kept, why = own, "it is this row's own"
         others = tuple(each for each in group if each != kept)
         sure = board.verdicts[key].zoho_id == kept
         board.verdicts[key] = replace(
