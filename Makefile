@@ -36,7 +36,7 @@ bench: $(READY) ## measure, each figure beside its baseline
 bench-governor: $(READY) $(VENV)/.bench ## spend a small quota beside what people use today (10 minutes)
 	$(BIN)/python -m benchmarks.governor --plots docs/images $(ARGS)
 
-sim: $(READY) ## simulated bad days, every crash point, and each guard switched off (5 minutes)
+sim: $(READY) ## simulated bad days, every crash point, and each guard switched off (2 to 4 minutes)
 	$(BIN)/python -m pytest tests/sim -n $(N) -m "sim and not slow" $(ARGS)
 
 soak: $(READY) ## simulate for as long as asked (ARGS="--minutes 60 --days 5"), over all profiles
