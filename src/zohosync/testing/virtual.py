@@ -1,6 +1,8 @@
 """Virtual time: an event loop whose clock jumps to the next timer and waits for real I/O only."""
 
 import asyncio
+import heapq
+import itertools
 import selectors
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
@@ -51,6 +53,17 @@ class _Selector(selectors.DefaultSelector):
         return ready
 
 
+class _Timer(asyncio.TimerHandle):
+    """A timer with a place among those of its instant, where a heap alone has no order."""
+
+    __slots__ = ("number",)
+    number: int
+
+    def __lt__(self, other: Any) -> bool:
+        """The earlier one, and of one instant the older one."""
+        return (self.when(), self.number) < (other.when(), other.number)
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop on virtual time, real sockets of psycopg included."""
 
@@ -59,10 +72,23 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._virtual = _Selector()
         super().__init__(self._virtual)
         self._clock_resolution = 1e-6
+        self._timers = itertools.count()
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
         return self._virtual.now_s
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Any, *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
+        """As the loop does it; of two timers of one instant the older goes first."""
+        loop: Any = self
+        loop._check_closed()  # noqa: SLF001
+        timer: Any = _Timer(when, callback, args, self, context)
+        timer.number = next(self._timers)
+        heapq.heappush(loop._scheduled, timer)  # noqa: SLF001
+        timer._scheduled = True  # noqa: SLF001
+        return timer  # type: ignore[no-any-return]
 
 
 class VirtualClock:
