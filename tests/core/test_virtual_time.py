@@ -2,7 +2,7 @@
 
 import asyncio
 
-from zohosync.testing.virtual import run
+from zohosync.testing.virtual import VirtualClock, run
 
 
 def test_of_timers_of_one_instant_the_older_goes_first_whatever_else_waits() -> None:
@@ -13,7 +13,7 @@ def test_of_timers_of_one_instant_the_older_goes_first_whatever_else_waits() -> 
             loop.call_at(5.0, went.append, number)
             if number % 3 == 0:
                 others[number % 40].cancel()
-        await asyncio.sleep(9.0)
+        await VirtualClock().sleep(9.0)
         return went
 
     assert run(main) == list(range(50))
