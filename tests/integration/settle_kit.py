@@ -1,7 +1,7 @@
 """A small company whose records wait for a person's word, in virtual time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -164,8 +164,10 @@ class Office:
 Story = Callable[[Office], Awaitable[None]]
 
 
-def tell(url: str, story: Story, *faults: Fault) -> None:
-    """Live through a story in virtual time."""
+def tell(
+    url: str, story: Story, *faults: Fault, mapping: Mapping[str, str] = MAPPING, **when_gone: str
+) -> None:
+    """Live through a story in virtual time; `when_gone` is by kind, as in the settings."""
 
     async def main() -> None:
         clock = VirtualClock()
@@ -176,8 +178,10 @@ def tell(url: str, story: Story, *faults: Fault) -> None:
         async with database.transaction() as transaction:
             for text in TABLES.split(";"):
                 await transaction.execute_sql(text)
-        settings = WorldSettings(pace=30.0).working(lease_s=120.0, heartbeat_s=30.0, poll_s=5.0)
-        async with world(database, MAPPING, sandbox, clock=clock, settings=settings) as joined:
+        settings = WorldSettings(pace=30.0, when_gone=when_gone).working(
+            lease_s=120.0, heartbeat_s=30.0, poll_s=5.0
+        )
+        async with world(database, mapping, sandbox, clock=clock, settings=settings) as joined:
             await story(Office(joined, sandbox, clock))
         await database.close()
 

@@ -14,6 +14,9 @@ from zohosync.simulate.errands import compare, let_through, link, settle
 FEW = Setting(brake=Brake(endings=4, updates=5))
 """A brake that takes little."""
 
+GONE = Setting(when_gone={"customers": "inactivate"})
+"""A company that ends in Zoho what is gone here."""
+
 
 def hand(stage: Stage, kind: str, told: dict[str, Any]) -> str:
     """Somebody makes a record in Zoho by hand; returns its id."""
@@ -50,6 +53,22 @@ async def twelve_people_are_closed_at_once(stage: Stage) -> None:
     stage.must(len(told) == 1, f"it was told {len(told)} times")
     await stage.command(let_through(["customers"]))
     await stage.rest()
+
+
+async def everybody_is_given_another_key(stage: Stage) -> None:
+    """By one UPDATE, before two workers: all are gone, and all are there."""
+    stage.start("w1", slots=3)
+    stage.start("w2", slots=3)
+    stage.act(*many(person, 6))
+    await stage.rest()
+    were = {linked(stage, f"c{n}") for n in range(1, 7)}
+    stage.excused |= {("customers", f"c{n}") for n in range(1, 7)}
+    stage.act("update people set id = 'new-' || id")
+    await stage.rest()
+    ended = stage.calls("POST /customers/{customer_id}/markasinactive")
+    stage.must(ended == 0, f"{ended} customers were ended, and all are there")
+    now = {linked(stage, f"new-c{n}") for n in range(1, 7)}
+    stage.must(now == were, f"their links went from {were} to {now}")
 
 
 async def a_mapping_edit_would_change_twelve_people(stage: Stage) -> None:

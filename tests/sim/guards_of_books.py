@@ -47,6 +47,11 @@ OF_BOOKS: Mapping[str, Guard] = {
         name(sweep, "too_many_updates", lambda *_: None),
         told(books.a_mapping_edit_would_change_twelve_people, books.FEW),
     ),
+    "an ending waits for an heir": Guard(
+        "a row that is given another key is not taken for gone, and ended in Zoho",
+        name(worker, "outlived", lambda step, _: step),
+        told(books.everybody_is_given_another_key, books.GONE),
+    ),
     "what may be there is not made": Guard(
         "nothing is made for a row that may be in Zoho already",
         name(worker, "plan", _unrivalled),

@@ -143,8 +143,8 @@ class Claim:
     """A record under our lease, as it was when claimed (before its row was read).
 
     `rivals` are records in Zoho that it may be: while it is none of them for sure, none is made.
-    `excluded` are the Zoho ids that a person said it is not; `identity` is who its row says it is,
-    once that was read.
+    `excluded` are the Zoho ids that a person said it is not; `identity` is who its row said it
+    was when that was last read.
     """
 
     org_id: str

@@ -6,9 +6,11 @@ that say the same of themselves (`identity_of`) and whose row is not there any m
 else's since. One that holds
 a link hands it over; one whose write may still land is waited for; two of them, or one that is only
 alike, are for a person to say. A row that is there is nobody's namesake: two live rows never share.
+Where what is gone is ended in Zoho, its ending waits in turn for every row that says the same and
+has no record there yet: it may be the one that takes the link.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,12 +21,14 @@ from zohosync.core.records import (
     Claim,
     Desired,
     ErrorClass,
+    ParentView,
     Payload,
     Problem,
     Ref,
     differing,
+    same,
 )
-from zohosync.core.steps import Create, Fail, Find, Inherit, Later, Purpose, Step
+from zohosync.core.steps import Create, Fail, Find, Inherit, Later, Purpose, Step, Transition, Wait
 
 RENAMED = "renamed"
 """The code of a failure because a vanished row may be this one."""
@@ -100,6 +104,35 @@ def succeed(step: Step, claim: Claim, namesakes: Sequence[Namesake]) -> Step:
             "key",
         )
     )
+
+
+def naming(kind: Kind, identity: Payload) -> dict[str, str]:
+    """The columns of a mapping by which rows of this identity are found, and what those say."""
+    columns = {each.field: each.column for each in kind.references if each.within is None}
+    return {columns.get(name, name): str(said) for name, said in identity.items()}
+
+
+def heirs_of(claim: Claim, rows: Iterable[Desired], records: Mapping[Ref, ParentView]) -> list[Ref]:
+    """The rows that may be this one's under another key: they say the same, and are not in Zoho.
+
+    One that is not to be there, or has a record of its own, is none. Pure.
+    """
+    kind, who = KINDS[claim.ref.kind], claim.identity or {}
+    return sorted(
+        row.ref
+        for row in rows
+        if row.ref != claim.ref and row.eligible and row.state not in kind.states.ended
+        and not (row.ref in records and records[row.ref].zoho_id)
+        and all(same(said, who.get(name)) for name, said in identity_of(row).items())
+    )  # fmt: skip
+
+
+def outlived(step: Transition, heirs: Sequence[Ref]) -> Step:
+    """The ending of what is gone here, or what comes before it: a row may take its link. Pure."""
+    if not heirs:
+        return step
+    what = "says the same and is not in Zoho yet: it may be this one under another key"
+    return Wait(heirs[0], frozenset(), f"{heirs[0]} {what}")
 
 
 def _beyond_doubt(kind: Kind, step: Step, namesake: Namesake) -> bool:

@@ -27,7 +27,16 @@ from zohosync.core.records import (
     asked_of,
     lane_of,
 )
-from zohosync.core.renames import Namesake, succeed, tells, vanished, would_appear
+from zohosync.core.renames import (
+    Namesake,
+    heirs_of,
+    naming,
+    outlived,
+    succeed,
+    tells,
+    vanished,
+    would_appear,
+)
 from zohosync.core.replies import Found, Reply
 from zohosync.core.settlement import Scene, Settlement
 from zohosync.core.states import foreseen
@@ -105,6 +114,8 @@ class Worker:
         if desired is not None and would_appear(step):
             claim = replace(claim, identity=identity_of(desired))
             step = succeed(step, claim, await self._vanished(claim))
+        elif isinstance(step, Transition) and step.gone:
+            step = outlived(step, await self._heirs(claim))
         reply: Reply | None = None
         if isinstance(step, Create | Update | Transition | Find):
             reply = await self._remote.perform(step, claim, lane_of(claim.priority))
@@ -136,6 +147,14 @@ class Worker:
         rows |= dict.fromkeys(akin.keys() - set(named))
         who = claim.identity
         return [*unread, *(akin[ref] for ref, row in rows.items() if vanished(akin[ref], who, row))]
+
+    async def _heirs(self, claim: Claim) -> list[Ref]:
+        """The rows that may be this one's, which is gone, under another key."""
+        kind = KINDS[claim.ref.kind]
+        if claim.identity is None or not tells(kind, claim.identity):
+            return []
+        rows = await self._source.alike(kind.name, naming(kind, claim.identity))
+        return heirs_of(claim, rows, await self._records.parents(row.ref for row in rows))
 
     async def _afterwards(self, claim: Claim, settlement: Settlement) -> None:
         """What follows a settlement and changes nothing of it."""

@@ -35,13 +35,21 @@ def comparer_of(
     return comparer, store
 
 
+Heard = Callable[[str, Mapping[str, str]], None]
+"""Hears of links: a kind, and key → Zoho id."""
+
+
 def compare(
     *kinds: str,
     link: bool = True,
-    linked: Callable[[str, Mapping[str, str]], None] = lambda _kind, _pairs: None,
+    linked: Heard = lambda _kind, _pairs: None,
+    left: Heard = lambda _kind, _pairs: None,
     tell: Tell = lambda *_: None,
 ) -> Errand:
-    """`zohosync compare [--link] [KIND…]`: parents first; `linked` hears key → Zoho id by kind."""
+    """`zohosync compare [--link] [KIND…]`: parents first.
+
+    `linked` hears what is about to be linked, and `left` what was not after all.
+    """
 
     async def errand(house: House, clock: Clock) -> None:
         comparer, store = comparer_of(house, clock, tell=tell)
@@ -50,7 +58,8 @@ def compare(
             if link:
                 pairs = await store.sure(outcome.comparison_id)
                 linked(kind, pairs)
-                await comparer.link(kind, outcome.comparison_id, pairs)
+                done = set(await comparer.link(kind, outcome.comparison_id, pairs))
+                left(kind, {key: pairs[key] for key in pairs.keys() - done})
 
     return errand
 

@@ -227,9 +227,9 @@ async def compared(world: World, kinds: Sequence[str] = MAPPED) -> bool:
 
     def linked(kind: str, pairs: Any) -> None:
         world.note(f"operator: links {kind} {sorted(pairs.items())}")
-        world.diary.links.update({(kind, each): (key, began_s) for key, each in pairs.items()})
+        world.diary.link(kind, pairs, began_s)
 
-    ended = await _again(world, errands.compare(*kinds, linked=linked))
+    ended = await _again(world, errands.compare(*kinds, linked=linked, left=world.diary.unlink))
     if ended and CUSTOMERS in kinds and world.apart.random() < 0.7:
         await _by_file(world)
     return ended
@@ -289,9 +289,9 @@ async def imported(world: World) -> None:
     began_s = world.clock.monotonic()
 
     def linked(kind: str, pairs: Any) -> None:
-        world.diary.links.update({(kind, each): (key, began_s) for key, each in pairs.items()})
+        world.diary.link(kind, pairs, began_s)
 
-    await _again(world, errands.compare(CUSTOMERS, linked=linked))
+    await _again(world, errands.compare(CUSTOMERS, linked=linked, left=world.diary.unlink))
     held = _held(world)
     await open_kinds(world, [CUSTOMERS])
     await world.clock.sleep(900)

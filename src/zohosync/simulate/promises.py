@@ -73,6 +73,15 @@ class Diary:
             if self.rows[name][-1].stand != GONE:
                 self.rows[name].append(Entry(at_s, GONE, ()))
 
+    def link(self, kind: str, pairs: Mapping[str, str], began_s: float) -> None:
+        """Write down what a command that began then links: key → Zoho id."""
+        self.links |= {(kind, zoho_id): (key, began_s) for key, zoho_id in pairs.items()}
+
+    def unlink(self, kind: str, pairs: Mapping[str, str]) -> None:
+        """Strike out what it did not link after all: changed, or a write of it is in doubt."""
+        for zoho_id in pairs.values():
+            self.links.pop((kind, zoho_id), None)
+
     def stands(self, name: Name, since_s: float, until_s: float) -> set[str]:
         """How a row stood between these moments."""
         entries = self.rows.get(name, [])

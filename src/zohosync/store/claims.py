@@ -38,6 +38,7 @@ def claim_of(org_id: str, row: Mapping[str, Any]) -> Claim:
         hints=row["hints"] or {},
         rivals=tuple(row["rivals"]),
         excluded=frozenset(row["excluded"]),
+        identity=row["identity"],
     )
 
 

@@ -201,7 +201,8 @@ class Records:
     async def _settle_once(
         self, claim: Claim, settlement: Settlement, note: AttemptNote
     ) -> Settled:
-        awake = wakes(self._org_id, claim.ref.kind, [claim.ref.key])
+        skips = settlement.status is Status.SKIPPED
+        awake = wakes(self._org_id, claim.ref.kind, [claim.ref.key], skipped=skips)
         lost = LeaseLostError(f"the lease on {claim.ref} was lost before it was settled")
         if settlement.waiting_on is None and settlement.heir_of is None:
             values = self._values(claim, settlement, note)
@@ -357,10 +358,12 @@ _INTENT_STATES = {
 }
 
 
-def wakes(org_id: str, kind: str, keys: Sequence[str]) -> list[tuple[str, Mapping[str, Any]]]:
+def wakes(
+    org_id: str, kind: str, keys: Sequence[str], *, skipped: bool = False
+) -> list[tuple[str, Mapping[str, Any]]]:
     """Who is woken when these were settled or linked, each with a snapshot that sees who parked."""
     who = {"org_id": org_id, "kind": kind, "keys": list(keys)}
-    refused = [("wake_refused", who)] if KINDS[kind].listed else []
+    refused = [("wake_refused", who)] if skipped or KINDS[kind].listed else []
     return [("wake_children", who), *refused]
 
 

@@ -46,6 +46,9 @@ def cleaned(text: str) -> str:
 _ENDING = re.compile(r";(?:[\s;]|--[^\n]*(?:\n|\Z)|/\*(?:(?!\*/).)*\*/)*\Z", re.DOTALL)
 
 
+_BLANKS = r"E' \t\n\r\f\v'"
+
+
 class Source:
     """What the mapping's SELECTs say, for records by name and for whole kinds."""
 
@@ -182,6 +185,21 @@ class Source:
             return await transaction.fetch_sql(
                 keyed_read(self._mappings[kind]), {"keys": list(keys)}
             )
+
+    async def alike(self, kind: str, said: Mapping[str, str]) -> list[Desired]:
+        """The rows of a mapping that say this, by column; of what lacks a column nobody can tell.
+
+        Blanks around a text do not count. Reads the mapping whole; raises DatabaseError.
+        """
+        mapped = self._mappings[kind]
+        if not said or not said.keys() <= dict(mapped.columns).keys():
+            return []
+        named = [(column, f"said_{number}") for number, column in enumerate(said)]
+        tests = (f"btrim(m.{column}::text, {_BLANKS}) = %({name})s" for column, name in named)
+        text = f"{_all(mapped.text.replace('%', '%%'))} where {' and '.join(tests)}"
+        async with self._reading(limit_s=600.0) as transaction:
+            rows = await transaction.fetch_sql(text, {name: said[each] for each, name in named})
+        return [self.as_desired(kind, row) for row in rows]
 
     async def all_rows(
         self, kind: str, *, batch: int = 1_000
