@@ -293,7 +293,7 @@ class Sync:
         closed_s = organization["closed_for_s"] or 0.0
         why = step = None
         if organization["paused"]:
-            why, step = f"paused: {organization['paused']}", "mend that, then zohosync resume KIND"
+            why, step = f"paused: {organization['paused']}", "mend that, then zohosync resume"
         elif ref.kind in organization["paused_kinds"]:
             why, step = f"paused for {ref.kind}", f"zohosync resume {ref.kind}"
         elif closed_s > time_limit_s:

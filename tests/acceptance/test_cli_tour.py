@@ -248,6 +248,35 @@ async def test_refused_credentials_stop_the_run_lose_nothing_and_are_said(
         assert len(sandbox.ledger.records("customers")) == 5
 
 
+async def test_an_organisation_that_refused_us_is_opened_without_opening_a_kind(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    await sql(empty_database_url, PEOPLE)
+    project(tmp_path)
+    sandbox = Sandbox(clock=SystemClock(), chance=Chance(1))
+    async with serving(sandbox) as url:
+        good = Shell(tmp_path, ZOHOSYNC_DATABASE_URL=empty_database_url).at(sandbox, url)
+        await good("migrate")
+        await good("pause", "customers")
+        sandbox.refresh_token = "1000.revoked"
+        bad = Shell(tmp_path, ZOHOSYNC_DATABASE_URL=empty_database_url).at(sandbox, url)
+        refused = await bad("compare")
+        assert refused.code == 1
+        assert "zohosync login, then zohosync resume" in refused.error
+        shut = await good("compare")
+        assert (shut.code, "zohosync resume" in shut.error) == (1, True)
+        assert "then zohosync resume" in (await good("status")).output
+        opened = await good("resume", "--json")
+        assert (opened.code, opened.last["paused"]) == (0, ["customers"])
+        told = await good("resume")
+        assert "paused now: customers" in told.output
+        assert "Next: zohosync resume customers" in told.output
+        assert (await good("compare", "--json")).code == 0
+        assert (await good("resume", "customers")).code == 0
+        assert (await good("backfill")).code == 0
+        assert len(sandbox.ledger.records("customers")) == 5
+
+
 async def test_an_interrupted_check_leaves_quietly(empty_database_url: str, tmp_path: Path) -> None:
     await sql(empty_database_url, PEOPLE)
     slow = MAPPING.replace("p.email", "p.email || left(pg_sleep(4)::text, 0) as email")

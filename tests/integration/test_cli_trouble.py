@@ -182,6 +182,9 @@ def test_a_live_organisation_opens_a_kind_only_when_it_was_compared(
     assert zohosync("migrate", **shop, **live).code == 0
     refused = zohosync("resume", "customers", **shop, **live)
     clear(refused, 2, "live organisation", "zohosync compare customers")
+    alone = zohosync("resume", **shop, **live)
+    assert (alone.code, "customers" in alone.output) == (0, True), "calls may leave, no write"
+    assert "Next: zohosync compare" in alone.output
     begun = "insert into zohosync.comparisons (org_id, kind) select org_id, 'customers'"
     execute(shop["ZOHOSYNC_DATABASE_URL"], f"{begun} from zohosync.organizations")
     clear(zohosync("resume", "customers", **shop, **live), 2, "zohosync compare customers")

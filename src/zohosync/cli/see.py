@@ -79,7 +79,7 @@ async def _status(screen: Screen, settings: "Settings") -> int:
     nothing = not counts and not left
     screen.next_step(
         "zohosync backfill --dry-run"
-        if nothing
+        if nothing and not organization["paused"]
         else _next_of(organization, left, alive, reasons, settings)
     )
     screen.result(
@@ -144,7 +144,7 @@ def _next_of(
     settings: "Settings",
 ) -> str:
     if organization["paused"]:
-        return "mend what is named above (zohosync login), then zohosync resume KIND"
+        return "mend what is named above (zohosync login), then zohosync resume"
     if any(kind in settings.kinds for kind in organization["paused_kinds"]):
         return "zohosync resume KIND opens a kind"
     if moving and not alive:

@@ -10,6 +10,7 @@ from zohosync.cli.screen import (
     HERE,
     OK,
     AsJson,
+    Kinds,
     ProjectDir,
     Screen,
     kinds_of,
@@ -67,7 +68,7 @@ def pause(
 
 
 def resume(
-    kinds: Annotated[list[str], typer.Argument(metavar="KIND...", show_default=False)],
+    kinds: Kinds = None,
     project: ProjectDir = HERE,
     *,
     why: Annotated[str, typer.Option(help="The reason, for the audit.")] = "by hand",
@@ -76,14 +77,45 @@ def resume(
     ] = False,
     json: AsJson = False,
 ) -> int:
-    """Work on these kinds (again). On a real organisation every kind starts paused.
+    """Go on: let calls leave again, and work on the kinds that are named (without one, as before).
 
-    On a live one it opens only after `zohosync compare` of that kind has finished. Of a kind that
-    the brake stopped it lists what would happen, and asks.
+    On a real organisation every kind starts paused. On a live one it opens only after `zohosync
+    compare` of that kind has finished. Of a kind that the brake stopped it lists what would
+    happen, and asks.
     """
-    settings = settings_of(project)
+    screen, settings = Screen(json), settings_of(project)
+    if not kinds:
+        return asyncio.run(_open(screen, settings, why=why))
     chosen = kinds_of(kinds, tuple(settings.kinds))
-    return asyncio.run(_resume(Screen(json), settings, chosen, why=why, yes=yes))
+    return asyncio.run(_resume(screen, settings, chosen, why=why, yes=yes))
+
+
+async def _open(screen: Screen, settings: "Settings", *, why: str) -> int:
+    """The organisation as a whole goes on; its kinds stay as they are."""
+    from zohosync.bootstrap import open_database, organization_id
+    from zohosync.store.comparisons import Comparisons
+    from zohosync.store.history import History
+    from zohosync.store.organizations import pause_kinds, read_organization
+
+    async with open_database(settings) as database:
+        org_id = organization_id(settings)
+        was = (await read_organization(database, org_id) or {}).get("paused")
+        paused = await pause_kinds(database, org_id, (), pause=False, why=why)
+        history = History(database, org_id)
+        await history.wake([kind for kind in settings.kinds if kind not in paused])
+        compared = await Comparisons(database, org_id, "cli").newest()
+        alive = await history.alive()
+    resting = [kind for kind in settings.kinds if kind in paused]
+    screen.line(f"Open again; it was paused: {was}" if was else "It was not paused as a whole.")
+    screen.line(f"paused now: {', '.join(resting) or 'nothing'}")
+    doubtful = [kind for kind in resting if kind not in compared and settings.mode == "live"]
+    if resting:
+        verb = f"compare {' '.join(doubtful)}" if doubtful else f"resume {' '.join(resting)}"
+        screen.next_step(f"zohosync {verb}")
+    else:
+        screen.next_step("zohosync status" if alive else "zohosync run")
+    screen.result({"paused": list(paused), "was_paused": was})
+    return OK
 
 
 async def _resume(

@@ -98,7 +98,7 @@ def _said(screen: Screen, summary: dict[str, Any], signals: Sequence[str]) -> in
     )
     if summary["paused"]:
         screen.line(f"Paused: {summary['paused']}", style="red")
-        screen.next_step("mend that (zohosync login), then zohosync resume KIND")
+        screen.next_step("mend that (zohosync login), then zohosync resume")
     elif "rows" in summary:
         from zohosync.cli import canary
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from zohosync.core.figures import span_words
-from zohosync.core.governor import DAY_SPENT, DOWN_AFTER, OUTAGE, REFUSED
+from zohosync.core.governor import DAY_SPENT, DOWN_AFTER, MEND, OUTAGE, REFUSED
 from zohosync.core.kinds import KINDS
 from zohosync.core.records import Ref
 from zohosync.core.settling import CODES
@@ -149,7 +149,7 @@ def _of_organization(facts: Facts) -> Iterator[Cause]:
             "paused",
             "Zoho refuses our credentials" if refused else "the organisation is paused",
             f"{plain(row['paused'])}. Nothing is sent until somebody has mended it.",
-            "zohosync login, then zohosync resume KIND" if refused else "zohosync status",
+            MEND if refused else "zohosync status",
             grave=True,
             over="It is open again.",
         )

@@ -149,6 +149,9 @@ DAY_SPENT = "the day's limit is spent"
 
 REFUSED = "Zoho refuses our credentials"
 
+MEND = "zohosync login, then zohosync resume"
+"""What mends that: the pause stands until somebody says so, whoever has the new credentials."""
+
 OUTAGE = "Zoho does not answer"
 
 SINGLE = "one call at a time until Zoho answers"

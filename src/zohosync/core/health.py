@@ -116,7 +116,7 @@ def _organization(facts: Facts) -> Check:
     }  # fmt: skip
     closed = [kind for kind in here.paused_kinds if kind in facts.mapped]
     if here.paused:
-        step = "mend that (zohosync login), then zohosync resume KIND"
+        step = "mend that (zohosync login), then zohosync resume"
         return Check(name, Verdict.FAIL, f"paused: {here.paused}", step, evidence)
     if here.overloads >= DOWN_AFTER:
         words = "Zoho is down: nothing is sent, and it is asked again by itself"

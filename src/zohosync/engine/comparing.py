@@ -27,6 +27,7 @@ from zohosync.core.compare import (
     there_of,
 )
 from zohosync.core.covered import Covering, covered_of, sort_covering
+from zohosync.core.governor import MEND, REFUSED
 from zohosync.core.kind import Kind
 from zohosync.core.kinds import KINDS
 from zohosync.core.pairs import (
@@ -41,7 +42,7 @@ from zohosync.core.pairs import (
     stands,
 )
 from zohosync.core.records import UPKEEP, Candidate, Payload, Ref, canonical
-from zohosync.core.replies import Found, Unavailable, Unreachable
+from zohosync.core.replies import Found, Unauthorized, Unavailable, Unreachable
 from zohosync.engine.joined import here_in, joined, rows_of
 from zohosync.errors import MappingError, RemoteError
 from zohosync.store.comparisons import BATCH, Comparisons, Reading
@@ -157,6 +158,8 @@ class Comparer:
                 tries += 1
                 await self._wait(reading, PAUSE_S * 2.0**tries, said(reply))
                 continue
+            if isinstance(reply, Unauthorized):
+                raise self._broken(reading, f"{REFUSED} ({reply.code}): {reply.message}")
             if not isinstance(reply, Found):
                 raise self._broken(reading, said(reply) if reply else "there was no page")
             if not whole:
@@ -181,9 +184,10 @@ class Comparer:
         self._tell(reading.kind, "read", page)
 
     def _broken(self, reading: Reading, why: str) -> RemoteError:
+        first = f"{MEND}; " if why.startswith(REFUSED) else ""
         return RemoteError(
             f"The list of {reading.kind} was read to page {reading.page} only: {why}",
-            next_step=f"zohosync compare {reading.kind} goes on there",
+            next_step=f"{first}zohosync compare {reading.kind} goes on there",
         )
 
     async def _theres(self, reading: Reading) -> list[There]:

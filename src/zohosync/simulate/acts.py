@@ -153,8 +153,11 @@ def reopen(pen: Pen) -> None:
         pen.change(person, closed=False)
 
 
-def delete(pen: Pen) -> None:
-    """Somebody's row is deleted, and all that hangs on it is forgotten where it lies."""
+def delete(pen: Pen, *, renamed: bool = False) -> None:
+    """Somebody's row is deleted, and all that hangs on it is forgotten where it lies.
+
+    Or it is only given another key.
+    """
 
     def fits(each: Person) -> bool:
         return pen.picture.living(each.id) and each.children <= 3 and len(each.touched) < 2
@@ -162,6 +165,9 @@ def delete(pen: Pen) -> None:
     person = pen.choose(pen.picture.people, fits, lambda each: each.children <= 1)
     if person:
         pen.drop(person)
+        if renamed:
+            person.moved_on = True
+            pen.put(anew(pen, person))
 
 
 def _away(pen: Pen) -> Person | None:
@@ -342,6 +348,7 @@ ACTS: Acts = (
     (6, "comes back as before", come_back),
     (2, "comes back as somebody else", come_back_as_another),
     (3, "comes back under a new key", come_back_elsewhere),
+    (3, "is given another key", partial(delete, renamed=True)),
     (1, "turns out to be a test", partial(turn_test, here="real", there="test")),
     (2, "turns out to be real", partial(turn_test, here="test", there="real")),
     (8, "takes a service", partial(serve, status="active")),

@@ -145,10 +145,9 @@ async def pause(world: World, kinds: Sequence[str]) -> None:
 async def open_kinds(world: World, kinds: Sequence[str] = MAPPED) -> None:
     """An operator resumes these kinds; of those that the brake stopped he looks at the list.
 
-    While what was there before is being compared, all stay shut: that comes first.
+    While what was there before is being compared, all stay shut, and only calls may leave again.
     """
-    if world.comparing:
-        return
+    kinds = () if world.comparing else kinds
     org_id = world.sandbox.organization_id
     database = await world.connected()
     try:
@@ -386,7 +385,7 @@ async def _pause_all(house: House, _: Clock) -> None:
 async def go_live(world: World) -> None:
     """What was there before is compared and linked, and only then the kinds are opened."""
     await world.clock.sleep(60 + 600 * world.apart.random())
-    while not await compared(world):
+    while not world.over and not await compared(world):
         await world.clock.sleep(600)
     await settle(world)
     world.comparing = False

@@ -1,4 +1,5 @@
--- Promise: these kinds are paused or open from now on; the act is in the audit.
+-- Promise: these kinds are paused or open from now on, and the organisation is open with them (with none
+--   it alone); the act is in the audit.
 -- Locks: the organisation's row.
 -- Index: organizations_pkey.
 with changed as (
@@ -13,6 +14,7 @@ with changed as (
 ), noted as (
   insert into zohosync.audit (org_id, act, target, why)
   select org_id, case when %(pause)s then 'pause' else 'resume' end,
-         array_to_string(%(kinds)s::text[], ' '), %(why)s from changed
+         coalesce(nullif(array_to_string(%(kinds)s::text[], ' '), ''), 'organisation'), %(why)s
+    from changed
 )
 select paused_kinds from changed
