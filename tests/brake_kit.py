@@ -108,4 +108,4 @@ async def statuses(database: Database) -> dict[str, int]:
 def warnings(joined: World, words: str = "within an hour") -> list[str]:
     noted = [event for event in joined.events if isinstance(event, Noted)]
     loud = [event.message for event in noted if event.level >= logging.WARNING]
-    return [message for message in loud if words in message]
+    return [message for message in loud if words in message and not message.startswith("alert: ")]

@@ -55,7 +55,7 @@ SPOILT = (
     ),
     ("credentials", "update zohosync.api_calls set outcome = 'unauthorized'"),
     ("kinds", "update zohosync.organizations set paused_kinds = '{customers}'"),
-    ("time zone", "update zohosync.organizations set time_zone = 'UTC'"),
+    ("time zone", "update zohosync.organizations set time_zone = 'Africa/Harare'"),
     (
         "alerts",
         """insert into zohosync.notices (org_id, grave, good, title, body, fingerprints, pending,

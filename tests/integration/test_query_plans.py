@@ -65,7 +65,8 @@ select '1', 'customers', n, 1, 'customer', 'z' || n, 'create', 'success', 'creat
        clock_timestamp() - (20000 - n) * interval '2 min' from generate_series(1, 20000) n;
 insert into zohosync.usage_days (org_id, day, calls, per_day)
 select '1', current_date - n, 900, 1000 from generate_series(1, 3000) n;
-update zohosync.organizations set day = current_date, day_calls = 900, limits =
+update zohosync.organizations
+  set day = (current_timestamp at time zone time_zone)::date, day_calls = 900, limits =
   '{"per_minute": 100, "in_flight": 10, "per_second": 10, "per_day": 5000}' where org_id = '1';
 insert into zohosync.marks (kind, key, op, priority)
 select 'invoices', 2 * n, 'U', 5 from generate_series(1, 3000) n;

@@ -28,7 +28,7 @@ from zohosync.testing.world import World, WorldSettings, world
 EVERY = timedelta(seconds=75)
 """How often something happens: about 190 acts in four hours."""
 ACTS_OF_A_RUN = 190
-ACTS_BESIDE_THE_ENGINE = 120
+ACTS_BESIDE_THE_ENGINE = 240
 EXCUSED_MAX = 0.15
 
 
