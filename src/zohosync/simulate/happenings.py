@@ -154,7 +154,7 @@ async def _edited_by_hand(world: World) -> None:
         field = world.chance_of(["phone", "display_name"])
         told[field] = f"by hand {world.chance.integer(1, 99)}"
         world.sandbox.by_hand("PUT", f"/customers/{row['customer_id']}", told)
-        world.touched["customers", row["customer_id"]] = "edited by hand"
+        world.touched.setdefault(("customers", row["customer_id"]), "edited by hand")
 
 
 async def _created_by_hand(world: World) -> None:
@@ -183,11 +183,11 @@ async def _merged_by_hand(world: World) -> None:
         for kind, shelf in shelves.items():
             for row in [r for r in shelf.rows.values() if r["customer_id"] == loser]:
                 shelf.change(row, {"customer_id": winner})
-                world.touched[kind, row[shelf.id_field]] = "merged by hand"
+                world.touched.setdefault((kind, row[shelf.id_field]), "merged by hand")
         customers = world.sandbox.books.customers
         customers.drop(customers.rows[loser])
-        world.touched["customers", winner] = "merged by hand"
-        world.touched["customers", loser] = "merged by hand"
+        world.touched.setdefault(("customers", winner), "merged by hand")
+        world.touched.setdefault(("customers", loser), "merged by hand")
 
 
 async def _paused(world: World) -> None:
