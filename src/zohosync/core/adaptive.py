@@ -66,14 +66,10 @@ def size_after(overloads: Iterable[bool], pace: Pace) -> int:
 
     Only signals of overload count: a record that is merely wrong is a call that went well.
     """
-    size, rate = pace.start, None
-    batch: list[bool] = []
-    for overload in overloads:
-        batch.append(overload)
-        if len(batch) < size:
-            continue
-        ratio = sum(batch) / len(batch)
-        batch.clear()
+    ended, at, size, rate = list(overloads), 0, pace.start, None
+    while at + size <= len(ended):
+        ratio = sum(ended[at : at + size]) / size
+        at += size
         mean = ratio if rate is None else pace.old * rate + (1 - pace.old) * ratio
         rate = round(mean, 9)  # 0.3 of something is 0.3 of it
         if rate > pace.shrink_over:
