@@ -2,6 +2,7 @@
 
 import argparse
 import multiprocessing
+import signal
 import sys
 import tempfile
 import time
@@ -19,6 +20,9 @@ from zohosync.testing.world import quick_folder
 TURN = ("all", "all", *FAMILIES)
 """Profiles in turn; every other round one fault alone takes the place of a family."""
 
+ALONE_S, AN_HOUR_S = 120, 60
+"""How long a run may take, and how much longer with each virtual hour: 30 times what it does."""
+
 
 def plan(first: int, days: int) -> Iterator[tuple[int, str, float]]:
     """Seeds without end: the whole days first, then runs of four hours."""
@@ -33,19 +37,31 @@ def plan(first: int, days: int) -> Iterator[tuple[int, str, float]]:
         seed += 1
 
 
+class EndlessError(KeyboardInterrupt):
+    """A run does not come to its end; a kind of interrupt, since no event loop keeps those."""
+
+
+def give_up(*_: object) -> None:
+    raise EndlessError
+
+
 def work(jobs: Any, done: Any) -> None:
     """One process with a server of its own."""
+    signal.signal(signal.SIGALRM, give_up)
     with tempfile.TemporaryDirectory(prefix="zohosync-soak-", dir=quick_folder()) as folder:
         Path(folder).chmod(0o711)
         with Arena(Path(folder, "postgres")) as arena:
             while (job := jobs.get()) is not None:
                 seed, profile, hours = job
+                signal.alarm(ALONE_S + round(hours * AN_HOUR_S))
                 try:
                     done.put(simulate(arena, seed, hours=hours, profile=profile))
                 except BaseException as error:  # it is a finding, too
                     done.put((seed, profile, hours, repr(error)))
-                    if not isinstance(error, Exception):
+                    if not isinstance(error, Exception | EndlessError):
                         raise
+                finally:
+                    signal.alarm(0)
 
 
 class Tally:
