@@ -1,6 +1,7 @@
 """Every query uses the index that its comment promises, and the hot ones read next to nothing."""
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from importlib.resources import files
@@ -204,14 +205,20 @@ def explain(clusters: Callable[[str], Any]) -> Iterator[Explain]:
             scans: bool = True,
             run: bool = False,
             first: str = "",
+            generic: bool = False,
         ) -> Any:
             options = "analyze, buffers, format json" if run else "format json"
+            text = f"explain ({options}) {QUERIES[query]}"
+            if generic:
+                names = iter(range(1, 100))
+                seen = defaultdict[str, str](lambda: f"${next(names)}")
+                text = re.sub(r"%\((\w+)\)s", lambda found: seen[found[1]], text)
+                text = text.replace("explain (", "explain (generic_plan, ").replace("%%", "%")
             with link.transaction(force_rollback=True):
                 link.execute(f"set local jit = off; {first}".encode())
                 if not scans:
                     link.execute("set local enable_seqscan = off")
-                text = f"explain ({options}) {QUERIES[query]}"
-                row = link.execute(text.encode(), COMMON | way).fetchone()
+                row = link.execute(text.encode(), None if generic else COMMON | way).fetchone()
             assert row is not None
             return row[0][0]
 
@@ -259,6 +266,17 @@ def test_what_runs_all_the_time_reads_little_of_a_big_book(explain: Explain, que
         plan = explain(query, way, run=True)
         pages = sum(plan["Plan"].get(f"Shared {what} Blocks", 0) for what in ("Hit", "Read"))
         assert pages <= PAGES[query], plan
+
+
+@pytest.mark.parametrize("query", ["view_journal", "open_calls", "view_endings"])
+def test_a_call_is_let_go_with_the_same_plan_whatever_it_is(explain: Explain, query: str) -> None:
+    """lock_organization asks for generic plans: they must be as good as those of one call."""
+    plan = explain(query, {}, generic=True)
+    assert promised(query) - {"organizations_pkey"} <= used(plan)
+    scanned = {
+        node["Relation Name"] for node in nodes(plan["Plan"]) if node["Node Type"] == "Seq Scan"
+    }
+    assert not scanned & {"api_calls", "records", "let_through"}
 
 
 def test_the_journal_is_looked_at_as_quickly_when_no_call_was_made_lately(explain: Explain) -> None:
