@@ -68,7 +68,7 @@ def test_the_last_place_of_the_minute_is_for_live() -> None:
 
 def test_a_place_in_flight_is_kept_for_live() -> None:
     until = after(10 + MINUTE_S)
-    flying = [replace(each, overload=None, until=until) for each in flown(NORMAL, 4)]
+    flying = [each._replace(overload=None, until=until) for each in flown(NORMAL, 4)]
     few = replace(LIMITS, in_flight=5)
     assert ask(flying, NORMAL, limits=few).places == ()
     assert ask(flying, LIVE, limits=few).places == (0,)
@@ -132,8 +132,8 @@ def test_calls_of_others_are_taken_off_the_day_and_expected_to_go_on() -> None:
 
 
 def test_overload_means_fewer_in_flight_and_what_is_merely_wrong_teaches_nothing() -> None:
-    good = [replace(each, overload=False) for each in flown(NORMAL, 60)]
-    bad = [replace(each, overload=True) for each in flown(NORMAL, 60)]
+    good = [each._replace(overload=False) for each in flown(NORMAL, 60)]
+    bad = [each._replace(overload=True) for each in flown(NORMAL, 60)]
     assert ask(good, LIVE).size == 10
     assert ask(bad, LIVE).size == 1
 

@@ -42,8 +42,7 @@ class Asked(NamedTuple):
     kind: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(NamedTuple):
     """A call that holds a place in the minute; `overload` is None while it is in flight."""
 
     lane: int

@@ -278,7 +278,7 @@ def _books(row: Row, marks: Mapping[int, Mark]) -> Books:
         strict=True,
     )
     return Books(
-        calls=[Counted(*call) for call in calls],
+        calls=list(map(Counted._make, calls)),
         day={int(lane): calls for lane, calls in row["day_by_lane"].items()},
         day_began=row["day_began"],
         waiting={lane: mark.until for lane, mark in marks.items()},
