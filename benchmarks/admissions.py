@@ -37,6 +37,8 @@ SECONDS = 10.0
 AIM, AIM_MS = 1_500.0, 1.0
 SIZES = (10_000, 100_000, 1_000_000)
 TIMES = 300
+WAYS = ((6, 1), (90, 1), (90, 5))
+"""How many calls count in the minute (nearly all that may, or one every 10 s), and how many ask."""
 
 Link = psycopg.AsyncConnection
 
@@ -57,14 +59,14 @@ select '1', 'api', 10, 'customers', (n % 50000)::text, 1, 'bench', 'create', 'PO
   from generate_series({low}, {high}) n,
        lateral (select zohosync.current_time() - interval '2 min' - n * interval '9 s' as at) t
 """
-# The minute stays as full as it is: as many of its oldest places come free as were taken.
+# So many calls count in the minute, no more: its oldest places come free as others are taken.
 AGE = """
 update zohosync.api_calls set counts_until = zohosync.current_time() - interval '1 s'
  where call_id = any (array(
    select call_id from zohosync.api_calls
     where org_id = '1' and door = 'api' and finished_at is not null
       and counts_until > (select zohosync.current_time())
-    order by counts_until desc offset 90))
+    order by counts_until desc offset %s))
 """
 BARE = "insert into public.bare (org, at) values ('1', clock_timestamp())"
 
@@ -205,12 +207,12 @@ async def costs(url: str, sizes: tuple[int, ...]) -> list[dict[str, object]]:
             await link.execute(FILL.format(low=filled + 1, high=size))
             await link.execute("vacuum analyze zohosync.api_calls")
             filled = size
-            for batch in (1, 5):
+            for minute, batch in WAYS:
                 single: list[float] = []
                 closing: list[float] = []
                 bare: list[float] = []
                 for turn in range(TIMES // batch + 90):
-                    await link.execute(AGE)
+                    await link.execute(AGE, [minute])
                     began = time.perf_counter()
                     granted = await admitted(journal, batch)
                     taken = (time.perf_counter() - began) * 1_000 / batch
@@ -227,6 +229,7 @@ async def costs(url: str, sizes: tuple[int, ...]) -> list[dict[str, object]]:
                 found.append(
                     {
                         "rows": size,
+                        "calls_in_the_minute": minute,
                         "asked_at_once": batch,
                         "admit_ms_a_call": asdict(_quantiles(single)),
                         "finish_ms_a_call": asdict(_quantiles(closing)),
