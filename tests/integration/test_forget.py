@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from zohosync.clock import Chance
 from zohosync.core.privacy import REDACTED, forbids
-from zohosync.core.records import Ref
+from zohosync.core.records import Ref, Status
 from zohosync.core.settling import Word
 from zohosync.engine.settling import Bench
 from zohosync.errors import LeaseLostError
@@ -338,6 +338,11 @@ def test_a_row_that_is_there_and_an_ending_that_is_due_forbid_it(database_url: s
         due = forbids(ANN, standing.claim, ends, row=False)
         assert due is not None
         assert "markasinactive" in due.what
+        waits = replace(standing.claim, status=Status.WAITING)
+        held = forbids(ANN, waits, ends, row=False)
+        assert held is not None
+        assert "another row says the same" in held.what
+        assert "zohosync why customers" in str(held.next_step)
         assert forbids(ANN, None, ends, row=False) is None
 
     play(database_url, story)

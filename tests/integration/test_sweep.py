@@ -8,6 +8,7 @@ from brake_kit import (
     SETTINGS,
     book,
     endings,
+    inactive,
     mark_all,
     paused,
     sql,
@@ -17,8 +18,10 @@ from brake_kit import (
     warnings,
     write,
 )
+from zohosync.engine.sweep import survey
 from zohosync.sandbox import Sandbox, serving
 from zohosync.store.database import Database
+from zohosync.store.sweeps import Sweeps
 from zohosync.testing.world import World, WorldSettings, world
 
 sandbox = unlimited
@@ -164,6 +167,24 @@ async def test_a_mapping_that_returns_nothing_of_a_big_book_ends_none(
         await until_idle(joined)
     assert endings(sandbox) == 0
     assert await paused(database) == ["customers"]
+
+
+async def test_a_mapping_that_gives_every_row_another_key_ends_none(
+    database: Database, sandbox: Sandbox
+) -> None:
+    async with book(database, sandbox, 30):
+        pass
+    keys = {"customers": MAPPING["customers"].replace("p.id as key", "'c' || p.id as key")}
+    async with again(database, sandbox, keys) as joined:
+        org_id, policy = sandbox.organization_id, joined.worker._settings.policy
+        sweeps = Sweeps(database, joined.source, org_id=org_id, worker="a person")
+        foreseen = await survey(sweeps, "customers", policy, moving=True)
+        assert (foreseen.endings, foreseen.found) == ([], {"gone": 30, "new": 30})
+        await until_idle(joined)
+    assert (endings(sandbox), inactive(sandbox), await paused(database)) == (0, 0, [])
+    links = "select key, zoho_id from zohosync.records where zoho_id is not null"
+    assert {row["key"] for row in await sql(database, links)} == {f"c{n}" for n in range(1, 31)}
+    assert len(sandbox.ledger.records("customers")) == 30
 
 
 async def test_a_mapping_that_returns_half_ends_twenty_at_most(

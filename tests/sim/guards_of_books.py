@@ -49,7 +49,7 @@ OF_BOOKS: Mapping[str, Guard] = {
     ),
     "an ending waits for an heir": Guard(
         "a row that is given another key is not taken for gone, and ended in Zoho",
-        name(worker, "outlived", lambda step, _: step),
+        name(worker, "outlived", lambda step, *_: step),
         told(books.everybody_is_given_another_key, books.GONE),
     ),
     "what may be there is not made": Guard(

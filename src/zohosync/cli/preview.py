@@ -236,6 +236,7 @@ async def plan_one(screen: Screen, settings: "Settings", kind: str, key: str) ->
     from zohosync.core.plan import plan
     from zohosync.core.records import Desired, Ref
     from zohosync.engine.passes import Rehearser
+    from zohosync.engine.worker import unless_renamed
     from zohosync.store.history import History
     from zohosync.wiring import policy_of
 
@@ -253,6 +254,8 @@ async def plan_one(screen: Screen, settings: "Settings", kind: str, key: str) ->
         if desired is None:
             claim = known[key]
             step = plan(None, claim, {}, policy)
+            if isinstance(step, steps.Transition):
+                step = await unless_renamed(step, claim, project.source, project.records)
         else:
             rehearser = Rehearser(project.source, policy, records=project.records, history=history)
             (_, claim, step), *_ = await rehearser.steps(kind, [desired])

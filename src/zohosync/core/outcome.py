@@ -88,6 +88,7 @@ def judge(step: Step, reply: Reply | None, claim: Claim, scene: Scene) -> Settle
                 attempts=claim.attempts,
                 looks=0 if seek_s is None else 1,  # it has asked: the next look answers it
                 seek_s=seek_s,
+                gone=step.gone or None,
             )
         case Inherit():
             return Settlement(
@@ -111,6 +112,7 @@ def judge(step: Step, reply: Reply | None, claim: Claim, scene: Scene) -> Settle
                 problem=problem,
                 attempts=claim.attempts,
                 looks=claim.looks + 1,
+                gone=step.gone or None,
             )
         case Create() | Update() | Transition() | Find():
             assert reply is not None

@@ -6,7 +6,7 @@ from typing import Any
 
 from zohosync.core.kinds import KINDS
 from zohosync.core.plan import RAISED, Policy, plan
-from zohosync.core.records import Claim, Payload, Ref
+from zohosync.core.records import Claim, Payload, Ref, Status
 from zohosync.core.replies import (
     Accepted,
     Closed,
@@ -176,6 +176,11 @@ def forbids(ref: Ref, claim: Claim | None, policy: Policy, *, row: bool) -> Refu
     if claim is None:
         return None
     step = plan(None, claim, {}, policy)
+    if isinstance(step, Transition) and claim.status is Status.WAITING:
+        return Refusal(
+            f"{ref} is still to be ended in Zoho, and another row says the same of itself",
+            f"`zohosync why {ref.arguments}` names that row: mend it or take it out first, too",
+        )
     if isinstance(step, Transition):
         return Refusal(
             f"{ref} is still to be ended in Zoho ({step.operation}), since its row is gone",

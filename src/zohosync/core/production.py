@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from zohosync.core.figures import span_words
-from zohosync.core.governor import Limits
+from zohosync.core.governor import MEND, Limits
 from zohosync.core.kinds import KINDS
 from zohosync.core.sections import Caches, Work
 
@@ -261,7 +261,7 @@ def _credentials(mind: Mind, found: Found) -> Item:
     if not mind.credentials:
         wrong.append(("they are not complete", "zohosync login"))
     if found.paused is not None:
-        wrong.append((f"the organisation is paused: {found.paused}", "zohosync login"))
+        wrong.append((f"the organisation is paused: {found.paused}", MEND))
     if found.refused:
         wrong.append(
             (

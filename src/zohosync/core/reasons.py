@@ -135,8 +135,10 @@ def _advice(record: Mapping[str, Any], chain: Sequence[Mapping[str, Any]]) -> st
     if len(chain) > 1 and root["status"] in ("failed", "skipped", "uncertain"):
         ref = Ref(root["kind"], root["key"])
         return f"mend {ref}: zohosync why {ref.arguments}"
-    if record["paused"] or record["kind_paused"]:
+    if record["kind_paused"]:
         return f"zohosync resume {record['kind']}"
+    if record["paused"]:
+        return "mend what it is paused for (zohosync login), then zohosync resume"
     match record["status"]:
         case "failed":
             return (

@@ -26,7 +26,6 @@ from zohosync.core.records import (
     Problem,
     Ref,
     differing,
-    same,
 )
 from zohosync.core.steps import Create, Fail, Find, Inherit, Later, Purpose, Step, Transition, Wait
 
@@ -113,26 +112,33 @@ def naming(kind: Kind, identity: Payload) -> dict[str, str]:
 
 
 def heirs_of(claim: Claim, rows: Iterable[Desired], records: Mapping[Ref, ParentView]) -> list[Ref]:
-    """The rows that may be this one's under another key: they say the same, and are not in Zoho.
+    """Which of these rows, that say the same, may be this one's under another key. Pure.
 
-    One that is not to be there, or has a record of its own, is none. Pure.
+    One that is not to be in Zoho, or has a record of its own there, is none.
     """
-    kind, who = KINDS[claim.ref.kind], claim.identity or {}
+    ended = KINDS[claim.ref.kind].states.ended
     return sorted(
         row.ref
         for row in rows
-        if row.ref != claim.ref and row.eligible and row.state not in kind.states.ended
+        if row.ref != claim.ref and row.eligible and row.state not in ended
         and not (row.ref in records and records[row.ref].zoho_id)
-        and all(same(said, who.get(name)) for name, said in identity_of(row).items())
     )  # fmt: skip
 
 
-def outlived(step: Transition, heirs: Sequence[Ref]) -> Step:
-    """The ending of what is gone here, or what comes before it: a row may take its link. Pure."""
+def outlived(
+    step: Transition, claim: Claim, rows: Sequence[Desired], records: Mapping[Ref, ParentView]
+) -> Step:
+    """The ending of what is gone here, or what comes before it: a row may take its link. Pure.
+
+    `rows` say the same of themselves as its row did.
+    """
+    if any(row.ref == claim.ref for row in rows):
+        return Later("its row is there again")
+    heirs = heirs_of(claim, rows, records)
     if not heirs:
         return step
     what = "says the same and is not in Zoho yet: it may be this one under another key"
-    return Wait(heirs[0], frozenset(), f"{heirs[0]} {what}")
+    return Wait(heirs[0], frozenset(), f"{heirs[0]} {what}", gone=True)
 
 
 def _beyond_doubt(kind: Kind, step: Step, namesake: Namesake) -> bool:

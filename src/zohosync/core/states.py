@@ -74,6 +74,10 @@ CHANGES: tuple[Change, ...] = (
         Change(rested, _S.PENDING, "seek_parent", "a child asks anew whether Zoho has it")
         for rested in (_S.WAITING, _S.SKIPPED)
     ),
+    *(
+        Change(rested, _S.PENDING, "rouse_heir", "what is gone may be this row under another key")
+        for rested in (None, _S.SKIPPED, _S.FAILED)
+    ),
     Change(_S.WAITING, _S.PENDING, "wake_refused", "its parent is neither here nor in Zoho"),
     Change(_S.FAILED, _S.PENDING, "wake_refused", "the parent that was unknown is not so any more"),
     Change(_S.WAITING, _S.PENDING, "wake_listed", "Zoho's list has it now"),

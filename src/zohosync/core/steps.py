@@ -95,13 +95,15 @@ class Skip:
 class Wait:
     """Nothing can be done before that parent is there (or in a state of `needs`).
 
-    `seek_s`: it may be Zoho's own, and is looked for there unless that was done so lately.
+    `seek_s`: it may be Zoho's own, and is looked for there unless that was done so lately. `gone`:
+    what waits has no row any more, and the `parent` may be its row under another key.
     """
 
     parent: Ref
     needs: frozenset[str]
     reason: str
     seek_s: float | None = None
+    gone: bool = False
     calls: ClassVar[bool] = False
 
 
@@ -133,9 +135,13 @@ class Inherit:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """Nothing can be done before something else is settled that may be this record."""
+    """Nothing can be done before something else is settled that may be this record.
+
+    Or before it can be told whether its row, which is `gone`, has another key.
+    """
 
     reason: str
+    gone: bool = False
     calls: ClassVar[bool] = False
 
 

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 from zohosync.clock import Clock
 from zohosync.core.brake import Brake, too_many_updates
+from zohosync.core.mapping import identity_of
 from zohosync.core.plan import Policy, plan
+from zohosync.core.records import Desired, fingerprint
+from zohosync.core.renames import outlived
+from zohosync.core.steps import Transition
 from zohosync.core.survey import Survey
 from zohosync.engine.passes import fresh
 from zohosync.errors import DatabaseError, DatabaseUnavailableError
@@ -29,6 +33,7 @@ async def survey(sweeps: Sweeps, kind: str, policy: Policy, *, moving: bool) -> 
     target = policy.when_gone.get(kind)
     seen: set[str] = set()
     doubles: set[str] = set()
+    news: dict[str, list[Desired]] = {}
     async with aclosing(sweeps.compared(kind, moving=moving)) as batches:
         async for batch in batches:
             for key in batch.keys:
@@ -36,10 +41,15 @@ async def survey(sweeps: Sweeps, kind: str, policy: Policy, *, moving: bool) -> 
             result.rows += len(batch.keys)
             for each in batch.differing:
                 claim = each.claim or fresh(each.ref)
+                if target and each.desired and claim.zoho_id is None:  # what is gone may be it
+                    news.setdefault(fingerprint(identity_of(each.desired)), []).append(each.desired)
                 step = plan(each.desired, claim, batch.parents, policy)
                 result.take(each.desired, each.claim, step, target)
     for each in await sweeps.absent(kind, list(seen)):
-        step = plan(None, each.claim or fresh(each.ref), {}, policy)
+        claim = each.claim or fresh(each.ref)
+        step = plan(None, claim, {}, policy)
+        if isinstance(step, Transition) and claim.identity:
+            step = outlived(step, claim, news.get(fingerprint(claim.identity), ()), {})
         result.take(None, each.claim, step, target)
     for key in sorted(doubles):
         result.take_double(key)

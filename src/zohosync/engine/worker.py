@@ -29,7 +29,6 @@ from zohosync.core.records import (
 )
 from zohosync.core.renames import (
     Namesake,
-    heirs_of,
     naming,
     outlived,
     succeed,
@@ -40,7 +39,16 @@ from zohosync.core.renames import (
 from zohosync.core.replies import Found, Reply
 from zohosync.core.settlement import Scene, Settlement
 from zohosync.core.states import foreseen
-from zohosync.core.steps import Create, Find, Purpose, Step, Transition, Update, planned_operation
+from zohosync.core.steps import (
+    Create,
+    Find,
+    Later,
+    Purpose,
+    Step,
+    Transition,
+    Update,
+    planned_operation,
+)
 from zohosync.engine.catalog import Catalog
 from zohosync.engine.gate import Gate
 from zohosync.errors import DatabaseError, LeaseLostError
@@ -115,7 +123,7 @@ class Worker:
             claim = replace(claim, identity=identity_of(desired))
             step = succeed(step, claim, await self._vanished(claim))
         elif isinstance(step, Transition) and step.gone:
-            step = outlived(step, await self._heirs(claim))
+            step = await unless_renamed(step, claim, self._source, self._records)
         reply: Reply | None = None
         if isinstance(step, Create | Update | Transition | Find):
             reply = await self._remote.perform(step, claim, lane_of(claim.priority))
@@ -147,14 +155,6 @@ class Worker:
         rows |= dict.fromkeys(akin.keys() - set(named))
         who = claim.identity
         return [*unread, *(akin[ref] for ref, row in rows.items() if vanished(akin[ref], who, row))]
-
-    async def _heirs(self, claim: Claim) -> list[Ref]:
-        """The rows that may be this one's, which is gone, under another key."""
-        kind = KINDS[claim.ref.kind]
-        if claim.identity is None or not tells(kind, claim.identity):
-            return []
-        rows = await self._source.alike(kind.name, naming(kind, claim.identity))
-        return heirs_of(claim, rows, await self._records.parents(row.ref for row in rows))
 
     async def _afterwards(self, claim: Claim, settlement: Settlement) -> None:
         """What follows a settlement and changes nothing of it."""
@@ -306,6 +306,19 @@ class Worker:
                 await self._records.extend_leases(list(self._live.values()))
             except DatabaseError as error:
                 self._tell(Noted(f"leases could not be extended: {error}", logging.WARNING))
+
+
+async def unless_renamed(step: Transition, claim: Claim, source: Source, records: Records) -> Step:
+    """The ending of what is gone, or what comes before it: its row may have another key."""
+    kind = KINDS[claim.ref.kind]
+    if claim.identity is None or not tells(kind, claim.identity):
+        return step
+    try:
+        refs = await source.alike(kind.name, naming(kind, claim.identity))
+    except DatabaseError as error:
+        return Later(f"nobody can tell if its row has another key: {error.what}", gone=True)
+    rows = [row for row in (await source.desired(refs)).values() if row]
+    return outlived(step, claim, rows, await records.parents(row.ref for row in rows))
 
 
 def _ended(

@@ -103,7 +103,7 @@ async def register_installation(database: Database, name: str) -> str:
 
 COPY = (
     "this database is a copy: see that zohosync.toml names an organisation of its own, then "
-    "resume KIND"
+    "`zohosync resume`"
 )
 """Why an organisation in a copy is paused."""
 

@@ -235,7 +235,8 @@ class Records:
         if seek_s is not None:
             asked = [("seek_parent", {**said, "seek_s": seek_s})]
         else:  # what is refused has been answered
-            asked = [] if settlement.status is Status.FAILED else [("park_parent", said)]
+            query = "rouse_heir" if parent.kind == claim.ref.kind else "park_parent"
+            asked = [] if settlement.status is Status.FAILED else [(query, said)]
         view = parent_of((await transaction.batch(*asked, ("look_at_parent", who)))[-1][0])
         needs = settlement.waiting_needs
         landed = view.zoho_id and not view.missing and (not needs or view.remote_state in needs)

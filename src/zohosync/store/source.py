@@ -1,5 +1,6 @@
 """The user's own tables, read through the mapping: the row as it is, never a wrong empty one."""
 
+import asyncio
 import itertools
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
@@ -46,7 +47,16 @@ def cleaned(text: str) -> str:
 _ENDING = re.compile(r";(?:[\s;]|--[^\n]*(?:\n|\Z)|/\*(?:(?!\*/).)*\*/)*\Z", re.DOTALL)
 
 
-_BLANKS = r"E' \t\n\r\f\v'"
+BLANKS = "".join(letter for letter in map(chr, range(0x3001)) if letter.isspace())
+"""What `str.strip` takes from both ends of a text (the last of them is U+3000)."""
+
+
+@dataclass(slots=True, eq=False)
+class _Search:
+    """What somebody looks for, and all that was found when it was looked for."""
+
+    said: Mapping[str, str]
+    found: "dict[tuple[str, ...], list[Ref]] | DatabaseError | None" = None
 
 
 class Source:
@@ -67,6 +77,8 @@ class Source:
         self._installation = installation
         self._marker_field = marker_field
         self._zone = ZoneInfo(time_zone)
+        self._searching = asyncio.Lock()
+        self._searches: dict[tuple[str, tuple[str, ...]], list[_Search]] = {}
 
     @classmethod
     async def open(
@@ -186,20 +198,55 @@ class Source:
                 keyed_read(self._mappings[kind]), {"keys": list(keys)}
             )
 
-    async def alike(self, kind: str, said: Mapping[str, str]) -> list[Desired]:
+    async def alike(self, kind: str, said: Mapping[str, str]) -> list[Ref]:
         """The rows of a mapping that say this, by column; of what lacks a column nobody can tell.
 
-        Blanks around a text do not count. Reads the mapping whole; raises DatabaseError.
+        Blanks around a text do not count. It reads the mapping whole, one after the other, and for
+        all that have asked by then at once. Raises DatabaseError.
         """
-        mapped = self._mappings[kind]
-        if not said or not said.keys() <= dict(mapped.columns).keys():
+        mapped = self._mappings.get(kind)
+        if mapped is None or not said or not said.keys() <= dict(mapped.columns).keys():
             return []
-        named = [(column, f"said_{number}") for number, column in enumerate(said)]
-        tests = (f"btrim(m.{column}::text, {_BLANKS}) = %({name})s" for column, name in named)
-        text = f"{_all(mapped.text.replace('%', '%%'))} where {' and '.join(tests)}"
+        mine, columns = _Search(said), tuple(said)
+        self._searches.setdefault((kind, columns), []).append(mine)
+        async with self._searching:
+            if mine.found is None:
+                together = self._searches.pop((kind, columns), [])
+                if mine not in together:  # whoever had taken it along was cancelled
+                    together.append(mine)
+                found: dict[tuple[str, ...], list[Ref]] | DatabaseError
+                try:
+                    found = await self._search(kind, columns, together)
+                except DatabaseError as error:
+                    found = error
+                for each in together:
+                    each.found = found
+        if isinstance(mine.found, DatabaseError):
+            raise mine.found
+        return (mine.found or {}).get(tuple(said.values()), [])
+
+    async def _search(
+        self, kind: str, columns: Sequence[str], searches: Sequence["_Search"]
+    ) -> dict[tuple[str, ...], list[Ref]]:
+        """The rows by what they say in these columns. Nothing else of them is worked out."""
+        names = [f"said_{number}" for number in range(len(columns))]
+        told = [f"btrim(m.{column}::text, %(blanks)s)" for column in columns]
+        wanted: dict[str, Any] = {
+            name: [each.said[column] for each in searches]
+            for name, column in zip(names, columns, strict=True)
+        }
+        texts = ", ".join(f"%({name})s::text[]" for name in names)
+        text = (
+            f"select m.key::text as key, array[{', '.join(told)}] as said\n"
+            f"  from (\n{self._mappings[kind].text.replace('%', '%%')}\n) as m\n"
+            f" where ({', '.join(told)}) in (select * from unnest({texts}))"
+        )
         async with self._reading(limit_s=600.0) as transaction:
-            rows = await transaction.fetch_sql(text, {name: said[each] for each, name in named})
-        return [self.as_desired(kind, row) for row in rows]
+            rows = await transaction.fetch_sql(text, {**wanted, "blanks": BLANKS})
+        found: dict[tuple[str, ...], list[Ref]] = {}
+        for row in rows:
+            found.setdefault(tuple(row["said"]), []).append(Ref(kind, row["key"]))
+        return found
 
     async def all_rows(
         self, kind: str, *, batch: int = 1_000
