@@ -279,7 +279,7 @@ async def test_an_organisation_that_refused_us_is_opened_without_opening_a_kind(
 
 async def test_an_interrupted_check_leaves_quietly(empty_database_url: str, tmp_path: Path) -> None:
     await sql(empty_database_url, PEOPLE)
-    slow = MAPPING.replace("p.email", "p.email || left(pg_sleep(4)::text, 0) as email")
+    slow = MAPPING.replace("p.email", "p.email || left(pg_sleep(20)::text, 0) as email")
     shell = Shell(project(tmp_path, mapping=slow), ZOHOSYNC_DATABASE_URL=empty_database_url)
     process = await shell.start("check")
     database = await Database.open(empty_database_url, connections=1)

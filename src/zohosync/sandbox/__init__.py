@@ -358,7 +358,7 @@ async def serving(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) -> A
     """Serve on a real socket while the block runs; gives the URL with the real port."""
     config = uvicorn.Config(
         sandbox.app, http=DroppableProtocol, ws="none", lifespan="off", log_level="warning",
-        access_log=False, timeout_graceful_shutdown=1,
+        access_log=False, timeout_graceful_shutdown=1, timeout_keep_alive=75,  # a client's is less
     )  # fmt: skip
     server = _QuietServer(config)
     listener = socket.create_server((host, port))
