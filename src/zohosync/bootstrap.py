@@ -46,6 +46,7 @@ from zohosync.wiring import (
     credentials_of,
     policy_of,
     secret_of,
+    sentinel_of,
     sweeper_of,
     texts_of,
     worker_settings_of,
@@ -355,13 +356,16 @@ def _service(
         tell=tell,
         writeback=writeback,
     )
+    comparisons = Comparisons(database, org_id, project.worker)
+    sentinel = sentinel_of(settings, project.source, remote, comparisons, clock=clock, tell=tell)
     sweeper = sweeper_of(
-        settings, sweeps_of(project), Comparisons(database, org_id, project.worker),
-        Brakes(database, org_id), source=project.source, remote=remote, clock=clock, tell=tell,
+        settings, sweeps_of(project), Brakes(database, org_id), sentinel, clock=clock, tell=tell,
         wake=worker.wake, policy=policy_of(settings, project.installation), pace=pace,
     )  # fmt: skip
     besides = besides_of(settings, database, org_id, clock=clock, tell=tell, pace=pace)
-    jobs = jobs_of(settings, database, org_id, clock=clock, tell=tell, catalog=catalog, pace=pace)
+    jobs = jobs_of(
+        settings, database, org_id, sentinel, clock=clock, tell=tell, catalog=catalog, pace=pace
+    )
     keeper = Keeper(
         records=project.records, presence=presence, remote=remote, clock=clock, tell=tell,
         wake=worker.wake, sweep=sweeper.run, besides=besides, jobs=jobs,

@@ -21,6 +21,7 @@ from zohosync.engine.alerts import (
 )
 from zohosync.engine.catalog import Catalog
 from zohosync.engine.keeper import Job, prune
+from zohosync.engine.sentinel import AGAIN_EVERY_S, Sentinel
 from zohosync.errors import DatabaseError, SettingsError
 from zohosync.events import Listener, Noted
 from zohosync.settings import FILE, Settings, load
@@ -50,6 +51,7 @@ def jobs_of(
     settings: Settings,
     database: Database,
     org_id: str,
+    sentinel: Sentinel | None = None,
     *,
     clock: Clock,
     tell: Listener,
@@ -58,7 +60,7 @@ def jobs_of(
 ) -> tuple[Job, ...]:
     """The upkeep that the leading worker does for all: a line for each.
 
-    Without a `catalog` Zoho's kept lists are not refreshed.
+    Without a `catalog` Zoho's kept lists are not refreshed; without a `sentinel` none is compared.
     """
     every, book = settings.upkeep, AlertBook(database, org_id)
     alerts = alerts_of(settings, database, org_id, clock=clock, tell=tell, pace=pace)
@@ -75,6 +77,8 @@ def jobs_of(
     if catalog is not None:
         often_s = min(CACHE_EVERY_S, settings.caches.org_data_ttl_s / 20)  # before it runs out
         jobs.append(Job("cache", often_s, catalog.refresh))
+    if sentinel is not None:
+        jobs.append(Job("doubts", AGAIN_EVERY_S, sentinel.look_again))
     if beacon := settings.alerts.heartbeat_url:
         heart = Heartbeat(lambda: fetch(beacon, clock), book, tell)
         jobs.append(Job("heartbeat", settings.alerts.heartbeat_every_s, heart.beat))

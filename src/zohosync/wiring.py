@@ -122,31 +122,42 @@ def worker_settings_of(settings: Settings, installation: str) -> WorkerSettings:
     )
 
 
+def sentinel_of(
+    settings: Settings,
+    source: Source,
+    remote: Remote,
+    comparisons: Comparisons,
+    *,
+    clock: Clock,
+    tell: Listener,
+) -> Sentinel | None:
+    """Who compares without being asked; None where nobody is to."""
+    if settings.sweep_compare != "nightly":
+        return None
+    comparer = Comparer(
+        remote=remote, source=source, comparisons=comparisons, clock=clock,
+        live=settings.mode == "live",
+        waits=lambda words: tell(Noted(f"comparing: {words}", logging.WARNING)),
+    )  # fmt: skip
+    return Sentinel(
+        comparer=comparer, comparisons=comparisons, source=source, clock=clock, tell=tell,
+        per_day=settings.limits.per_day,
+    )  # fmt: skip
+
+
 def sweeper_of(
     settings: Settings,
     sweeps: Sweeps,
-    comparisons: Comparisons,
     brakes: Brakes,
+    sentinel: Sentinel | None,
     *,
-    source: Source,
-    remote: Remote,
     clock: Clock,
     tell: Listener,
     wake: Callable[[], None],
     policy: Policy,
     pace: float,
 ) -> Sweeper:
-    """What sweeps by night and after a mapping edit; and then compares, where that is asked for."""
-    live, sentinel = settings.mode == "live", None
-    if settings.sweep_compare == "nightly":
-        comparer = Comparer(
-            remote=remote, source=source, comparisons=comparisons, clock=clock, live=live,
-            waits=lambda words: tell(Noted(f"the nightly comparison: {words}", logging.WARNING)),
-        )  # fmt: skip
-        sentinel = Sentinel(
-            comparer=comparer, comparisons=comparisons, source=source, clock=clock, tell=tell,
-            per_day=settings.limits.per_day,
-        )  # fmt: skip
+    """What sweeps by night and after a mapping edit; the sentinel looks after it."""
     return Sweeper(
         sweeps=sweeps,
         brakes=brakes,

@@ -8,6 +8,7 @@ from typing import Any
 
 from zohosync.clock import Chance, Clock
 from zohosync.engine.comparing import Comparer, Outcome
+from zohosync.engine.sentinel import Sentinel
 from zohosync.errors import ZohosyncError
 from zohosync.sandbox import Faults, Sandbox, SandboxLimits
 from zohosync.store.comparisons import Comparisons
@@ -82,6 +83,14 @@ class Scene:
         async for rows in self.store.verdicts(newest["comparison_id"]):
             found |= {row["key"] or row["label"]: (row["sort"], row["zoho_id"]) for row in rows}
         return found
+
+    def sentinel(self, told: list[str], per_day: int | None = None) -> Sentinel:
+        """Who compares by night; what it tells goes into the list."""
+        return Sentinel(
+            comparer=self.comparer, comparisons=self.store, source=self.world.source,
+            clock=self.clock, per_day=per_day,
+            tell=lambda event: told.append(getattr(event, "message", "")),
+        )  # fmt: skip
 
     async def work(self) -> None:
         await self.world.service.run_until_idle(asyncio.Event(), poll_s=20.0)

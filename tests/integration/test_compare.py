@@ -16,7 +16,6 @@ from integration.compare_kit import (
     story,
     writes,
 )
-from zohosync.engine.sentinel import Sentinel
 from zohosync.errors import MappingError, RemoteError
 from zohosync.sandbox import Fault, Faults
 
@@ -297,14 +296,6 @@ def test_a_payment_that_zoho_may_have_is_not_posted_and_one_that_it_cannot_have_
     story(database_url, tell)
 
 
-def sentinel(scene: Scene, told: list[str], per_day: int | None = None) -> Sentinel:
-    return Sentinel(
-        comparer=scene.comparer, comparisons=scene.store, source=scene.world.source,
-        clock=scene.clock, per_day=per_day,
-        tell=lambda event: told.append(getattr(event, "message", "")),
-    )  # fmt: skip
-
-
 def test_by_night_what_drifted_and_what_is_there_twice_is_told_and_left_alone(
     database_url: str,
 ) -> None:
@@ -318,9 +309,9 @@ def test_by_night_what_drifted_and_what_is_there_twice_is_told_and_left_alone(
         body = {"display_name": "P 2", "email": "p2@example.com", "phone": "by hand"}
         scene.sandbox.by_hand("PUT", f"customers/{linked}", body)
         async with running(scene.world):
-            await sentinel(scene, told).look()
+            await scene.sentinel(told).look()
             sparing = list[str]()
-            assert await sentinel(scene, sparing, per_day=40).look() == []
+            assert await scene.sentinel(sparing, per_day=40).look() == []
         assert told == [
             "1 customers differ in Zoho from what is here: zohosync compare customers",
             "1 customers are in Zoho twice: zohosync compare customers",

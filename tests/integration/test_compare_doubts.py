@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from integration.compare_kit import MAPPING, Scene, person, story, writes
+from integration.compare_kit import MAPPING, Scene, person, running, story, writes
 
 PLAN = {"plan_code": "fibre", "name": "Fibre", "recurring_price": 100, "interval": 1}
 
@@ -41,6 +41,72 @@ def test_a_child_of_what_is_in_doubt_is_in_doubt_too(database_url: str) -> None:
         assert writes(scene.sandbox) == [], "its customer is settled, and it is not yet"
         await scene.compare("products", "plans", "customers", "subscriptions", link=True)
         assert (await scene.sorts("subscriptions"))["1"] == ("linked", mine)
+
+    story(database_url, tell)
+
+
+async def doubtful_customer(scene: Scene) -> str:
+    """Two of one e-mail in Zoho, one here with a subscription; returns the id of the one here."""
+    first = person(scene.sandbox, "Ada", "ada@example.com")
+    person(scene.sandbox, "Ada B", "ada@example.com")
+    await scene.sql(
+        "insert into people values ('1', 'Ada', 'ada@example.com')",
+        "insert into services values (1, '1')",
+        *(f"select zohosync.mark('{kind}', '1', 10)" for kind in ("products", "plans")),
+    )
+    await scene.work()
+    await scene.compare("products", "plans", "customers", "subscriptions", link=True)
+    await touch(scene, "subscriptions")
+    assert (await scene.sorts("subscriptions"))["1"] == ("ambiguous", None)
+    return first
+
+
+async def again(scene: Scene, per_day: int | None = None) -> str | None:
+    async with running(scene.world):
+        return await scene.sentinel([], per_day).look_again()
+
+
+def test_what_was_held_for_its_parents_sake_is_compared_anew_once_that_is_settled(
+    database_url: str,
+) -> None:
+    async def tell(scene: Scene) -> None:
+        first = await doubtful_customer(scene)
+        calls = len(scene.sandbox.ledger.calls())
+        assert await again(scene) is None, "its customer is in doubt still"
+        newest = (await scene.store.newest())["customers"]["comparison_id"]
+        await scene.comparer.link("customers", newest, {"1": first}, by_hand=True)
+        assert await again(scene, per_day=100) is None, "that is left to the night"
+        assert len(scene.sandbox.ledger.calls()) == calls, "a question to Postgres alone"
+        assert await again(scene, per_day=1_000) == (
+            "compared subscriptions anew: what they may be in Zoho was settled"
+        )
+        assert (await scene.sorts("subscriptions"))["1"] == ("only here", None)
+        assert await again(scene) is None, "that is done"
+        await scene.work()
+        assert len(scene.sandbox.ledger.records("subscriptions")) == 1
+        (row,) = await scene.rows("select status from zohosync.records where kind='subscriptions'")
+        assert row["status"] == "synced"
+
+    story(database_url, tell)
+
+
+def test_what_turns_out_to_be_another_ones_holds_nobody_any_more(database_url: str) -> None:
+    async def tell(scene: Scene) -> None:
+        there = person(scene.sandbox, "Ada", "other@example.com")
+        await scene.sql(
+            "insert into people values ('1', 'Ada', 'ada@example.com'), "
+            "('2', 'Ada', 'bea@example.com')"
+        )
+        await scene.compare("customers", link=True)
+        for key in "12":
+            await touch(scene, "customers", key)
+        assert writes(scene.sandbox) == [], "either may be she"
+        newest = (await scene.store.newest())["customers"]["comparison_id"]
+        await scene.comparer.link("customers", newest, {"1": there}, by_hand=True)
+        assert await again(scene) is not None
+        await scene.work()
+        assert writes(scene.sandbox) == ["POST /customers"]
+        assert await scene.sorts("customers") == {"1": ("linked", there), "2": ("only here", None)}
 
     story(database_url, tell)
 

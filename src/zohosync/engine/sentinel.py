@@ -1,4 +1,4 @@
-"""The nightly comparison: what drifted and what is there twice is told, and never acted on."""
+"""The comparisons that nobody asked for: by night, and of what was in doubt and is settled."""
 
 import logging
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from math import ceil
 from zohosync.clock import Clock
 from zohosync.core.compare import Sort
 from zohosync.engine.comparing import Comparer, Outcome
+from zohosync.engine.joined import needed
 from zohosync.errors import DatabaseError, RemoteError, ZohosyncError
 from zohosync.events import Listener, Noted
 from zohosync.store.comparisons import Comparisons
@@ -15,6 +16,9 @@ from zohosync.zoho.wire import PER_PAGE, WIRES
 
 SHARE = 10
 """The nightly comparison takes no more than a tenth of the day's calls."""
+
+AGAIN_EVERY_S, AGAIN_SHARE = 3_600.0, 100
+"""How often what was in doubt is looked at, and the hundredth of a day's calls that it may take."""
 
 TRIES, PAUSE_S = 4, 60.0
 
@@ -26,7 +30,10 @@ TOLD = {
 
 
 class Sentinel:
-    """Compares every kind once a night, after the sweep."""
+    """Compares every kind once a night, after the sweep; what was in doubt, when that is settled.
+
+    What drifted and what is there twice is told, and never acted on.
+    """
 
     def __init__(
         self,
@@ -69,6 +76,23 @@ class Sentinel:
             self._say(f"the nightly comparison: {error}", logging.WARNING)
             return []
         return found
+
+    async def look_again(self) -> str | None:
+        """Compare anew the kinds of which something is held for what is linked by now.
+
+        A child of a customer in doubt may be in Zoho or not; once the customer is settled, a
+        reading tells. One that would take more than a hundredth of the day's calls is left to the
+        night. Returns what came of it, None where there was nothing to do. Raises RemoteError when
+        Zoho cannot be read, and what `Comparer.compare` does.
+        """
+        stale = await self._comparisons.settled_since(self._source.kinds)
+        kinds = needed(stale, self._source.kinds)
+        pages = await self._pages(kinds) if stale else 0
+        if not stale or (self._per_day is not None and pages * AGAIN_SHARE > self._per_day):
+            return None
+        for kind in kinds:
+            await self._comparer.compare(kind)
+        return f"compared {', '.join(stale)} anew: what they may be in Zoho was settled"
 
     async def _compared(self, kind: str) -> Outcome:
         """Compare a kind; what was broken off goes on where it was."""

@@ -244,6 +244,11 @@ class Comparisons:
         rows = await self._database.fetch("read_comparisons", org_id=self._org_id)
         return {row["kind"]: row for row in rows if row["finished_at"] is not None}
 
+    async def settled_since(self, kinds: Sequence[str]) -> list[str]:
+        """Of these kinds those of which something is held for what was linked since."""
+        rows = await self._database.fetch("settled_since", org_id=self._org_id, kinds=list(kinds))
+        return [row["kind"] for row in rows]
+
     async def verdicts(
         self, comparison_id: int, sorts: Iterable[Sort] = tuple(Sort), *, limit: int | None = None
     ) -> AsyncGenerator[list[Row], None]:
