@@ -17,6 +17,7 @@ from zohosync.store.connection import (
     PREPARE_AFTER,
     REPLAN_AFTER,
     SESSION,
+    SPELT,
     Address,
     Connection,
     connect,
@@ -286,6 +287,18 @@ async def test_a_statement_is_described_in_the_words_of_sql(database: Database) 
         ("d", "jsonb"),
         ("e", "bpchar"),
     ]
+
+
+async def test_types_that_are_known_without_asking_are_spelt_as_postgres_does(
+    database: Database,
+) -> None:
+    async with database.transaction() as transaction:
+        found = await transaction.fetch_sql(
+            "select oid::int8, format_type(oid, -1) from pg_type where oid < 16384"
+        )
+    spelt = {row["oid"]: row["format_type"] for row in found}
+    assert {code: spelt[code] for code in SPELT} == SPELT
+    assert {16, 23, 25, 1043, 1082, 1184, 1700, 3802} <= SPELT.keys()
 
 
 async def test_many_rows_come_in_batches(database: Database) -> None:

@@ -10,7 +10,7 @@ import pytest
 from zohosync.errors import CommitUnknownError, DatabaseError, DatabaseUnavailableError
 from zohosync.store.connection import read_address
 from zohosync.store.database import Database, query_text
-from zohosync.store.tapped import LOST, PIPELINE, Overseer, dial
+from zohosync.store.tapped import LOST, PIPELINE, Overseer, Spares, dial
 
 PUT, COMMIT = b"insert into kept", b"commit"
 ABORTED = "25P02"  # Postgres: current transaction is aborted
@@ -274,3 +274,34 @@ async def test_a_server_that_refuses_is_told_in_plain_words(tap: Tap, database_u
             await Database.open(database_url, dial=partial(dial, tap=tap))
         assert caught.value.retryable
     assert tap.heard == []
+
+
+async def test_who_leaves_in_good_order_leaves_its_server_process_to_the_next(
+    tap: Tap, overseer: Overseer, database_url: str
+) -> None:
+    spares = Spares()
+    opens = partial(Database.open, database_url, dial=partial(dial, tap=tap, spares=spares))
+    first = await opens()
+    number = await pid(first)
+    await put(first, 1)
+    await first.close()
+    assert alive(overseer, number)
+    second = await opens()
+    assert tap.dials == 2, "whether it is let in is asked each time"
+    assert await pid(second) == number
+    await put(second, 2)
+    prepared = "select name from pg_prepared_statements where statement like %(text)s"
+    async with second.transaction() as transaction:
+        named = await transaction.fetch_sql(prepared, {"text": "insert into kept%"})
+    assert len(named) == 1, "what the first one had prepared is used"
+    tap.before_it[PUT] = "40001"
+    with pytest.raises(DatabaseError):
+        await put(second, 3)
+    assert await pid(second) != number, "where something went wrong nobody comes after"
+    await second.close()
+    assert not alive(overseer, number)
+    assert numbers(overseer) == [1, 2]
+    last = spares.links[0].info.backend_pid
+    spares.close()
+    overseer.terminate(last)
+    assert not alive(overseer, last)

@@ -17,7 +17,7 @@ from zohosync.events import Event
 from zohosync.settings import Settings
 from zohosync.store.connection import Address, Connection
 from zohosync.store.database import Database, query_text
-from zohosync.store.tapped import Overseer, dial
+from zohosync.store.tapped import Overseer, Spares, dial
 from zohosync.testing.virtual import VirtualClock
 from zohosync.zoho.door import in_process
 
@@ -96,6 +96,7 @@ class Ground:
     tell: Callable[["Process", Event], None] = lambda _process, _event: None
     pace: float = 60.0
     database_skew_s: float = 0.0
+    spares: Spares | None = None
     turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     attempts: Counter[str] = field(default_factory=Counter)
 
@@ -158,7 +159,7 @@ class Process:
         tap = _Tap(self)
 
         async def connect(address: Address) -> tuple[Connection, bool]:
-            return await dial(address, tap)
+            return await dial(address, tap, ground.spares)
 
         database = await Database.open(
             ground.url, now=ground.database_now, turn=_Turn(self), dial=connect

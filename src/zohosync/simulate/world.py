@@ -24,7 +24,7 @@ from zohosync.simulate.promises import Diary
 from zohosync.simulate.troubles import Troubles
 from zohosync.store.connection import read_address
 from zohosync.store.database import Database
-from zohosync.store.tapped import Overseer
+from zohosync.store.tapped import Overseer, Spares
 from zohosync.testing.virtual import VirtualClock
 
 T = TypeVar("T")
@@ -68,12 +68,12 @@ class World:
             grants=[GrantCode(f"again-{n}", life_s=1e9) for n in range(20)],
         )  # fmt: skip
         self.url, self.owner_url = arena.fresh()
-        self.overseer = Overseer(self.owner_url)
+        self.overseer, self.spares = Overseer(self.owner_url), Spares()
         self.place = read_address(self.url).shown
         self.ground = Ground(
             clock=clock, url=self.url, app=self.sandbox.app, overseer=self.overseer,
             trouble=self.troubles, step=self._step, tell=self._tell,
-            database_skew_s=self.chance.integer(-15, 15), pace=PACE,
+            database_skew_s=self.chance.integer(-15, 15), pace=PACE, spares=self.spares,
         )  # fmt: skip
         self.base_mapping = MAPPING
         self.mapping = dict(MAPPING)
@@ -240,6 +240,7 @@ class World:
     def close(self, arena: Arena) -> None:
         """Tidy up."""
         self.overseer.close()
+        self.spares.close()
         self._temporary.cleanup()
         arena.drop(self.url)
 

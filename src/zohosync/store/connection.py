@@ -28,20 +28,18 @@ from zohosync.errors import (
 )
 
 Row = dict[str, Any]
-LET_GO_S = 2.0
-"""Real seconds that a cancelled statement may still take: half to tell the server, half to hear."""
+LET_GO_S = 2.0  # real ones for a cancelled statement: half to tell the server, half to hear
 POSTGRES_MIN = 15
 GUARDS = {"lock_timeout": "2s", "idle_in_transaction_session_timeout": "2s"}  # D3
 STREAM_IDLE = b"set local idle_in_transaction_session_timeout = '60s'"  # locks nobody waits for
 # Set once on a direct connection, with what a statement without BEGIN would else inherit.
 SESSION = GUARDS | {"default_transaction_isolation": "read committed"}
-PREPARE_AFTER = 2
-"""A direct connection prepares a query of ours when it comes the third time."""
+PREPARE_AFTER = 2  # a direct connection prepares a query of ours when it comes the third time
 REPLAN_AFTER = 500
 """Transactions after which it plans anew: a plan for an empty table reads all of a full one."""
 
-# libpq's own; a URL that names one wins. Without them a worker whose network vanished would wait
-# for hours. (Startup `options` are refused by transaction poolers.)
+# libpq's own; a URL that names one wins. Without them a worker without a network waits for hours.
+# (Startup `options` are refused by transaction poolers.)
 LINK_DEFAULTS = {
     "application_name": "zohosync",
     "connect_timeout": "10",
@@ -398,3 +396,5 @@ def _types() -> AdaptersMap:
 
 
 TYPES = _types()
+SPELT = {each.oid: each.regtype for each in TYPES.types if each.name not in {"bpchar", "bit"}}
+"""Postgres's own types, as its `format_type` spells them with a modifier of -1."""

@@ -21,6 +21,7 @@ from zohosync.errors import CommitUnknownError, DatabaseError, DatabaseUnavailab
 from zohosync.store.connection import (
     GUARDS,
     REPLAN_AFTER,
+    SPELT,
     STREAM_IDLE,
     Address,
     Connection,
@@ -89,10 +90,10 @@ class Transaction:
         """Column names and types (as SQL spells them) of a statement that ends in `limit 0`."""
         cursor = await self._run(text.encode(), params, "a statement")
         found = [(column.name, column.type_code) for column in cursor.description or []]
-        text = "select oid::int8 as code, format_type(oid, -1) as name from pg_type"
-        codes = {"codes": [code for _, code in found]}
-        rows = await self.fetch_sql(f"{text} where oid = any(%(codes)s)", codes)
-        names = {row["code"]: row["name"] for row in rows}
+        rest = [code for _, code in found if code not in SPELT]
+        text = "select oid::int8, format_type(oid, -1) from pg_type where oid = any(%(codes)s)"
+        rows = await self.fetch_sql(text, {"codes": rest}) if rest else []
+        names = SPELT | {row["oid"]: row["format_type"] for row in rows}
         return [(name, names[code]) for name, code in found]
 
     async def stream_sql(self, text: str, *, rows: int = 1000) -> AsyncGenerator[list[Row], None]:
@@ -331,9 +332,8 @@ class _Scope:
         if not self._direct and not self._alone:
             first += [f"set local {name} = '{value}'" for name, value in GUARDS.items()]
         if links.now is not None:
-            instant, local = links.now().isoformat(), str(not self._alone).lower()
-            if not self._alone or links.told.get(self._link) != instant:
-                first.append(f"select set_config('zohosync.now', '{instant}', {local})")
+            if links.told.get(self._link) != (instant := links.now().isoformat()):
+                first.append(f"set {'' if self._alone else 'local '}zohosync.now = '{instant}'")
             if self._alone:
                 links.told[self._link] = instant
         told = [statement.encode() for statement in first]

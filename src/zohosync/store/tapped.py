@@ -45,26 +45,31 @@ class Tap(Protocol):
 
 
 class TappedConnection(Connection):
-    """A connection with a tap; `tap` is set once, right after it was made."""
+    """A connection with a tap; `tap` is set once, right after it was made.
+
+    Closed where nothing went wrong, its server process goes to the `spares`, if there are any.
+    """
 
     tap: Tap
+    spares: "Spares | None" = None
+    sound = True
 
     async def wait(  # type: ignore[override]
         self, gen: PQGen[RV], interval: float = 0.1, **limits: Any
     ) -> RV:
         """Wait for the server, and let nothing else run meanwhile."""
-        return waiting.wait(gen, self.pgconn.socket, interval, **limits)
+        try:
+            return waiting.wait(gen, self.pgconn.socket, interval, **limits)
+        except BaseException:
+            self.sound = False
+            raise
 
     async def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
         """As psycopg does it, if the tap lets it."""
         text = query if isinstance(query, bytes) else str(query).encode()
         verdict = self.tap.before(text)
-        if verdict == LOST:
-            await self._break()
-        elif verdict is not None and self._pipeline is not None:
-            # When the server's own error would be heard depends on its speed: here it is at once.
-            await self.close()
-            raise psycopg.errors.lookup(verdict)("made on purpose")
+        if verdict == LOST or (verdict is not None and self._pipeline is not None):
+            await self._fail(verdict)
         elif verdict is not None:
             query, params = _RAISE % verdict.encode(), None
         cursor = await super().execute(query, params, prepare=params is not None, **kwargs)
@@ -74,7 +79,10 @@ class TappedConnection(Connection):
 
     async def command(self, statement: bytes) -> None:
         """As its parent does it, if the tap lets it."""
-        await self.execute(statement)
+        verdict = self.tap.before(statement)
+        if verdict is not None:
+            await self._fail(verdict)
+        await super().command(statement)
 
     @asynccontextmanager
     async def pipeline(self) -> AsyncIterator[psycopg.AsyncPipeline]:
@@ -87,7 +95,25 @@ class TappedConnection(Connection):
     async def close(self) -> None:
         """Close; whoever comes next finds no lock of ours."""
         busy = not self.closed and self.info.transaction_status != TransactionStatus.IDLE
+        spare = self.sound and not self.closed and not busy and self._pipeline is None
+        if spare and self.spares is not None:
+            self.spares.links.append(self._heir())
+            self.pgconn = self.spares.ended
         await self._end(self.info.backend_pid if busy else 0)
+
+    def _heir(self) -> "TappedConnection":
+        """Another one with the same server process and what that has prepared."""
+        heir = TappedConnection(self.pgconn, self.row_factory)
+        heir._autocommit, heir._adapters = True, self._adapters
+        heir._prepared, heir.spares = self._prepared, self.spares
+        return heir
+
+    async def _fail(self, verdict: str) -> None:
+        if verdict == LOST:
+            await self._break()
+        # When the server's own error would be heard depends on its speed: here it is at once.
+        await self.close()
+        raise psycopg.errors.lookup(verdict)("made on purpose")
 
     async def _break(self) -> None:
         await self._end(0 if self.closed else self.info.backend_pid)
@@ -102,9 +128,32 @@ class TappedConnection(Connection):
 _RAISE = b"do $$ begin raise exception 'made on purpose' using errcode = '%s'; end $$"
 
 
-async def dial(address: Address, tap: Tap) -> tuple[Connection, bool]:
+class Spares:
+    """Server processes between two clients, as behind a pooler; for one address.
+
+    A simulated process lives for a second of ours, and a new server process plans all anew.
+    """
+
+    def __init__(self) -> None:
+        """Empty."""
+        self.links: list[TappedConnection] = []
+        self.ended = psycopg.pq.PGconn.connect_start(b"host=/nowhere")
+        self.ended.finish()
+
+    def close(self) -> None:
+        """End them all."""
+        for link in self.links:
+            link.pgconn.finish()
+        self.links.clear()
+
+
+async def dial(address: Address, tap: Tap, spares: Spares | None = None) -> tuple[Connection, bool]:
     """Connect as `connection.connect` does. Raises what that raises."""
     refusal = tap.dial()
+    if refusal is None and spares is not None and spares.links:
+        taken = spares.links.pop()
+        taken.tap = tap
+        return taken, True
 
     async def link() -> Connection:
         if refusal is not None:
@@ -112,7 +161,7 @@ async def dial(address: Address, tap: Tap) -> tuple[Connection, bool]:
         made = waiting.wait_conn(
             TappedConnection._connect_gen(make_conninfo("", **address.options))  # noqa: SLF001
         )
-        made.tap = tap
+        made.tap, made.spares = tap, spares
         made._autocommit = True  # noqa: SLF001
         made._adapters = type(TYPES)(TYPES)  # noqa: SLF001
         made.prepared_max = None
@@ -121,8 +170,8 @@ async def dial(address: Address, tap: Tap) -> tuple[Connection, bool]:
 
     made, direct = await settled(link, address)
     # Virtual time knows no waiting; a busy machine must not end what is slow only in real time.
-    for name in GUARDS:
-        await psycopg.AsyncConnection.execute(made, f"set {name} = '10min'".encode())
+    limits = "; ".join(f"set {name} = '10min'" for name in GUARDS)
+    await psycopg.AsyncConnection.execute(made, limits.encode())
     return made, direct
 
 
