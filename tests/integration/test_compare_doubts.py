@@ -1,8 +1,11 @@
 """What a comparison does not know is in doubt: nothing is made for it, nothing of it is sent."""
 
+import asyncio
 from typing import Any
 
 from integration.compare_kit import MAPPING, Scene, person, running, story, writes
+from zohosync.sandbox import Fault, Faults
+from zohosync.store.comparisons import Comparisons
 
 PLAN = {"plan_code": "fibre", "name": "Fibre", "recurring_price": 100, "interval": 1}
 
@@ -78,7 +81,7 @@ def test_what_was_held_for_its_parents_sake_is_compared_anew_once_that_is_settle
         assert await again(scene, per_day=100) is None, "that is left to the night"
         assert len(scene.sandbox.ledger.calls()) == calls, "a question to Postgres alone"
         assert await again(scene, per_day=1_000) == (
-            "compared subscriptions anew: what they may be in Zoho was settled"
+            "compared subscriptions anew: what they may be was settled"
         )
         assert (await scene.sorts("subscriptions"))["1"] == ("only here", None)
         assert await again(scene) is None, "that is done"
@@ -86,6 +89,79 @@ def test_what_was_held_for_its_parents_sake_is_compared_anew_once_that_is_settle
         assert len(scene.sandbox.ledger.records("subscriptions")) == 1
         (row,) = await scene.rows("select status from zohosync.records where kind='subscriptions'")
         assert row["status"] == "synced"
+
+    story(database_url, tell)
+
+
+def test_a_child_is_compared_anew_when_a_person_says_that_its_parent_is_new(
+    database_url: str,
+) -> None:
+    async def tell(scene: Scene) -> None:
+        await doubtful_customer(scene)
+        assert await scene.store.free("customers", {"1": None}) == ["1"]
+        assert await again(scene) is not None
+        await scene.work()
+        customers = scene.sandbox.ledger.records("customers")
+        (made,) = scene.sandbox.ledger.records("subscriptions")
+        assert len(customers) == 3
+        assert made["customer_id"] == customers[-1]["customer_id"]
+
+    story(database_url, tell)
+
+
+def test_nothing_is_compared_anew_while_it_is_compared_or_cannot_be(database_url: str) -> None:
+    async def tell(scene: Scene) -> None:
+        first = await doubtful_customer(scene)
+        newest = (await scene.store.newest())["customers"]["comparison_id"]
+        await scene.comparer.link("customers", newest, {"1": first}, by_hand=True)
+        told = list[str]()
+        sentinel = scene.sentinel(told)
+        other = Comparisons(scene.world.database, scene.sandbox.organization_id, "other")
+        async with running(scene.world), other.reading("subscriptions") as reading:
+            assert str(await sentinel.look_again()).startswith("not now: ")
+            await other.drop(reading)
+        async with running(scene.world), asyncio.TaskGroup() as tasks:
+            night = tasks.create_task(sentinel.look())
+            await scene.clock.sleep(1)
+            assert await sentinel.look_again() is None, "the night does it"
+            assert not night.done()
+        assert told == []
+        assert (await scene.sorts("subscriptions"))["1"] == ("only here", None)
+        assert await again(scene) is None
+
+    story(
+        database_url,
+        tell,
+        faults=Faults([Fault("slow", "GET /subscriptions", rate=1.0, seconds=5.0)]),
+    )
+
+
+def test_a_payment_in_doubt_is_not_compared_each_hour_because_its_invoice_is_linked(
+    database_url: str,
+) -> None:
+    async def tell(scene: Scene) -> None:
+        ada = person(scene.sandbox, "Ada", "ada@example.com")
+        item = scene.sandbox.by_hand("POST", "items", {"name": "Goods", "rate": 1})["item"]
+        line = {"product_id": item["item_id"], "name": "Goods", "price": 50, "quantity": 1}
+        made = scene.sandbox.by_hand("POST", "invoices", {
+            "customer_id": ada, "invoice_number": "B-1", "date": "2026-11-01",
+            "due_date": "2026-11-01", "invoice_items": [line],
+        })["invoice"]  # fmt: skip
+        scene.sandbox.by_hand("POST", f"invoices/{made['invoice_id']}/converttoopen")
+        use = [{"invoice_id": made["invoice_id"], "amount_applied": 50}]
+        scene.sandbox.by_hand("POST", "payments", {
+            "customer_id": ada, "amount": 50, "date": "2026-11-02", "payment_mode": "cash",
+            "invoices": use,
+        })  # fmt: skip
+        await scene.sql(
+            "insert into people values ('1', 'Ada', 'ada@example.com')",
+            "insert into bills values (1, '1', 'B-1', 50, '2026-11-01')",
+            "insert into paid values (1, 1, 50)",
+        )
+        await scene.compare("customers", "invoices", "payments", link=True)
+        await touch(scene, "invoices")
+        assert (await scene.sorts("payments"))["1"] == ("ambiguous", None)
+        assert await again(scene) is None, "its invoice was linked all the time"
 
     story(database_url, tell)
 

@@ -98,6 +98,7 @@ select 'w' || n, '1', 'here', n, '0' from generate_series(1, 3) n;
 COMMON: dict[str, Any] = {
     "org_id": "1", "kind": "customers", "key": "4004", "worker": "w1", "limit": 10,
     "kinds": ["customers", "invoices"], "keys": ["4004", "4001"], "epochs": [7, 7],
+    "reasons": ["a parent"],
     "parent_kind": "customers", "parent_key": "4004", "priority": 10,
     "priorities": [10, 5, 1, 0], "lease_s": 60, "debounce": timedelta(seconds=300),
     "horizon_s": 60, "window_s": 600, "down_after": 5, "epoch": 7, "version": 2, "host": "here",

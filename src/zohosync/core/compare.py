@@ -18,11 +18,13 @@ from typing import Any
 from zohosync.core.kind import Kind
 from zohosync.core.records import Desired, Payload, canonical, same
 
-NAMED_MAX = 10
-"""Candidates that a verdict names."""
+NAMED_MAX = 10  # candidates that a verdict names
 
 BLIND = "blind"
 """Stands in a record whose list tells something by a name that is no one's, or several ones'."""
+
+PARENT = "a parent may be in Zoho already: settle that one, then compare again"
+"""Why a row is held whose parent is itself in doubt."""
 
 Name = tuple[Any, ...]
 Names = tuple[bytes | None, ...]
@@ -206,8 +208,7 @@ def sort_out(kind: Kind, heres: Iterable[Here], theres: Iterable[There]) -> list
     for here in board.left():
         board.verdicts[here.key] = Verdict(Sort.ONLY_HERE, here.key)
         if here.parents:
-            reason = "a parent may be in Zoho already: settle that one, then compare again"
-            board.doubt(here.key, here.parents, reason)
+            board.doubt(here.key, here.parents, PARENT)
     _by_twins(board)
     held = {each for verdict in board.verdicts.values() for each in verdict.candidates}
     return [board.verdicts[key] for key in board.heres] + [

@@ -32,6 +32,10 @@ class Covering:
     excluded: frozenset[str] = frozenset()
 
 
+PAID = "what it pays may be in Zoho already: settle that one, then compare again"
+"""Why a row is held whose parents are in doubt."""
+
+
 def covered_of(fields: Mapping[str, Any]) -> Decimal:
     """How much of a listed record is covered: what it comes to, less what is still owed."""
     if str(fields.get("status") or "").lower() in ("void", "draft"):
@@ -81,8 +85,7 @@ def _sorted(
         and covered[each] > ours.get(each, Decimal(0))
     ]
     if not doubtful and row.parents:
-        reason = "what it pays may be in Zoho already: settle that one, then compare again"
-        return Verdict(Sort.AMBIGUOUS, row.key, None, row.parents, reason), None
+        return Verdict(Sort.AMBIGUOUS, row.key, None, row.parents, PAID), None
     if not doubtful:
         return Verdict(Sort.ONLY_HERE, row.key), None
     of, zoho_id, amount = doubtful[0]

@@ -1,5 +1,6 @@
 """The comparisons that nobody asked for: by night, and of what was in doubt and is settled."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from math import ceil
@@ -8,7 +9,13 @@ from zohosync.clock import Clock
 from zohosync.core.compare import Sort
 from zohosync.engine.comparing import Comparer, Outcome
 from zohosync.engine.joined import needed
-from zohosync.errors import DatabaseError, RemoteError, ZohosyncError
+from zohosync.errors import (
+    DatabaseError,
+    LeaseLostError,
+    MappingError,
+    RemoteError,
+    ZohosyncError,
+)
 from zohosync.events import Listener, Noted
 from zohosync.store.comparisons import Comparisons
 from zohosync.store.source import Source
@@ -52,13 +59,17 @@ class Sentinel:
         self._clock = clock
         self._per_day = per_day
         self._tell = tell
+        self._busy = asyncio.Lock()
 
     async def look(self) -> list[Outcome]:
         """Compare all kinds, parents first, and tell what is not as it should be.
 
         What cannot be read tonight is told, and is read another night.
         """
-        kinds = self._source.kinds
+        async with self._busy:
+            return await self._look(self._source.kinds)
+
+    async def _look(self, kinds: Sequence[str]) -> list[Outcome]:
         try:
             pages = await self._pages(kinds)
             if self._per_day is not None and pages * SHARE > self._per_day:
@@ -78,28 +89,41 @@ class Sentinel:
         return found
 
     async def look_again(self) -> str | None:
-        """Compare anew the kinds of which something is held for what is linked by now.
+        """Compare anew the kinds of which something is held that need not be any more.
 
-        A child of a customer in doubt may be in Zoho or not; once the customer is settled, a
-        reading tells. One that would take more than a hundredth of the day's calls is left to the
-        night. Returns what came of it, None where there was nothing to do. Raises RemoteError when
-        Zoho cannot be read, and what `Comparer.compare` does.
+        What a record may be in Zoho turns out to be another one; or the customer of a subscription
+        in doubt is settled, and a reading tells whether that is there. What would take more than a
+        hundredth of the day's calls is left to the night, and what cannot be read now to the next
+        time. Returns what came of it, None where there was nothing to do. Raises DatabaseError.
         """
-        stale = await self._comparisons.settled_since(self._source.kinds)
-        kinds = needed(stale, self._source.kinds)
-        pages = await self._pages(kinds) if stale else 0
-        if not stale or (self._per_day is not None and pages * AGAIN_SHARE > self._per_day):
+        if self._busy.locked():  # by its own reading; the lease keeps only other processes out
             return None
-        for kind in kinds:
-            await self._comparer.compare(kind)
-        return f"compared {', '.join(stale)} anew: what they may be in Zoho was settled"
+        done: list[str] = []
+        calls = 0
+        async with self._busy:
+            while stale := await self._stale(done):
+                kinds = needed(stale, self._source.kinds)
+                calls += await self._pages(kinds)
+                if self._per_day is not None and calls * AGAIN_SHARE > self._per_day:
+                    break
+                try:
+                    for kind in kinds:
+                        await self._comparer.compare(kind)
+                except (LeaseLostError, MappingError, RemoteError) as error:
+                    return f"not now: {error}"
+                done += stale
+        return f"compared {', '.join(done)} anew: what they may be was settled" if done else None
+
+    async def _stale(self, done: Sequence[str]) -> list[str]:
+        found = await self._comparisons.settled_since(self._source.kinds)
+        return [kind for kind in found if kind not in done]
 
     async def _compared(self, kind: str) -> Outcome:
         """Compare a kind; what was broken off goes on where it was."""
         for tries in range(1, TRIES):
             try:
                 return await self._comparer.compare(kind)
-            except (DatabaseError, RemoteError):
+            except (DatabaseError, LeaseLostError, RemoteError):
                 await self._clock.sleep(PAUSE_S * tries)
         return await self._comparer.compare(kind)
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from zohosync.core.compare import Sort
+from zohosync.core.compare import PARENT, Sort
+from zohosync.core.covered import PAID
 from zohosync.core.linkfile import State
 from zohosync.core.pairs import Known
 from zohosync.core.records import Candidate, Payload, Ref
@@ -245,8 +246,10 @@ class Comparisons:
         return {row["kind"]: row for row in rows if row["finished_at"] is not None}
 
     async def settled_since(self, kinds: Sequence[str]) -> list[str]:
-        """Of these kinds those of which something is held for what was linked since."""
-        rows = await self._database.fetch("settled_since", org_id=self._org_id, kinds=list(kinds))
+        """Of these kinds, parents first, those of which something is held for nothing by now."""
+        rows = await self._database.fetch(
+            "settled_since", org_id=self._org_id, kinds=list(kinds), reasons=[PARENT, PAID]
+        )
         return [row["kind"] for row in rows]
 
     async def verdicts(

@@ -96,7 +96,7 @@ class TappedConnection(Connection):
         """Close; whoever comes next finds no lock of ours."""
         busy = not self.closed and self.info.transaction_status != TransactionStatus.IDLE
         spare = self.sound and not self.closed and not busy and self._pipeline is None
-        if spare and self.spares is not None:
+        if spare and self.spares is not None and self.spares.open:
             self.spares.links.append(self._heir())
             self.pgconn = self.spares.ended
         await self._end(self.info.backend_pid if busy else 0)
@@ -137,11 +137,13 @@ class Spares:
     def __init__(self) -> None:
         """Empty."""
         self.links: list[TappedConnection] = []
+        self.open = True
         self.ended = psycopg.pq.PGconn.connect_start(b"host=/nowhere")
         self.ended.finish()
 
     def close(self) -> None:
-        """End them all."""
+        """End them all; none comes any more."""
+        self.open = False
         for link in self.links:
             link.pgconn.finish()
         self.links.clear()
