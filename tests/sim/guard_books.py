@@ -17,6 +17,9 @@ FEW = Setting(brake=Brake(endings=4, updates=5))
 GONE = Setting(when_gone={"customers": "inactivate"})
 """A company that ends in Zoho what is gone here."""
 
+NIGHTS = Setting(night="02:30")
+"""A company whose worker compares unasked; its night is far from what is told."""
+
 
 def hand(stage: Stage, kind: str, told: dict[str, Any]) -> str:
     """Somebody makes a record in Zoho by hand; returns its id."""
@@ -192,6 +195,22 @@ async def a_child_is_compared_while_its_parent_is_in_doubt(stage: Stage) -> None
     await stage.command(compare("customers", "subscriptions"))
     await stage.rest()
     stage.must(linked(stage, "s1", "subscriptions") == mine, "its subscription is not linked")
+
+
+async def a_person_says_who_it_is_and_nobody_compares_again(stage: Stage) -> None:
+    """Two may be the customer, so what they have is in doubt; there is none of it in Zoho."""
+    stage.act(*plan(1))
+    first, _ = twin(stage), twin(stage)
+    stage.act(*person(1), *service(1))
+    await stage.command(compare("products", "plans", "customers", "subscriptions"))
+    stage.start()
+    await stage.rest()
+    await stage.command(settle(Ref("customers", "c1"), Word.LINK, first))
+    await stage.rest()
+    stage.must(stage.calls("POST /subscriptions") == 0, "made before Zoho was asked for it")
+    await stage.clock.sleep(2 * 3_600)
+    made = stage.calls("POST /subscriptions")
+    stage.must(made == 1, f"{made} subscriptions were made of the one that was in doubt")
 
 
 async def a_service_waits_for_whom_compare_links(stage: Stage) -> None:

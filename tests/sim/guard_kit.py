@@ -93,6 +93,7 @@ class Setting:
     work: Work = WORK
     brake: Brake = field(default_factory=Brake)
     when_gone: dict[str, str] = field(default_factory=dict)
+    night: str | None = None
     origin: datetime = ORIGIN
     skew_s: float = 0.0
     sandbox: dict[str, Any] = field(default_factory=dict)
@@ -141,7 +142,7 @@ class Stage:
         settings = settings_for(
             self.folder / str(number), self.mapping, self.sandbox, time_zone=ZONE,
             limits=self.setting.limits, brake=self.setting.brake,
-            when_gone=self.setting.when_gone,
+            when_gone=self.setting.when_gone, night=self.setting.night,
             work=replace(self.setting.work, **{"debounce_s": 0.0, **work}),
         )  # fmt: skip
         return Process(self.ground, name, settings, Chance(number), errand=errand)

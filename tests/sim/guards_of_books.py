@@ -14,7 +14,7 @@ from zohosync.core.pairs import Row, linked_row
 from zohosync.core.plan import Policy, plan
 from zohosync.core.records import Claim, Payload
 from zohosync.core.steps import Step
-from zohosync.engine import comparing, sweep, worker
+from zohosync.engine import comparing, sentinel, sweep, worker
 from zohosync.engine.joined import here_in
 from zohosync.store import comparisons
 
@@ -34,6 +34,10 @@ def _as_if_settled(row: Row, *, live: bool) -> Here:
 
 def _as_if_nobody_spoke(row: Row, *, live: bool) -> Here:
     return replace(here_in(row, live=live), excluded=frozenset())
+
+
+async def _nothing_is_held(*_: Any) -> list[str]:
+    return []
 
 
 OF_BOOKS: Mapping[str, Guard] = {
@@ -86,6 +90,11 @@ OF_BOOKS: Mapping[str, Guard] = {
         "nothing is made for a row whose parent may be in Zoho already, and its records with it",
         name(comparing, "here_in", _as_if_settled),
         told(books.a_child_is_compared_while_its_parent_is_in_doubt),
+    ),
+    "what is held for nothing is looked at": Guard(
+        "what a record may be in Zoho is compared anew once that is settled",
+        name(sentinel.Sentinel, "_stale", _nothing_is_held),
+        told(books.a_person_says_who_it_is_and_nobody_compares_again, books.NIGHTS),
     ),
     "what a person said it is not": Guard(
         "a record that a person set aside is no candidate ever again",
