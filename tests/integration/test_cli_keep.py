@@ -52,6 +52,25 @@ def test_upkeep_lists_its_jobs_runs_what_is_due_and_then_nothing(
     assert "Nobody leads" in after.output
 
 
+def test_a_job_that_only_workers_do_is_listed_as_it_went(
+    zohosync: Run,  # noqa: F811
+    keeping: dict[str, str],
+) -> None:
+    assert zohosync("upkeep", "--once", **keeping).code == 0
+    execute(
+        keeping["ZOHOSYNC_DATABASE_URL"],
+        "insert into zohosync.jobs (org_id, job, state, runs, started_at, told) "
+        "values ('10234', 'doubts', 'done', 3, now(), 'compared payments anew')",
+    )
+    jobs = zohosync("upkeep", "--json", **keeping).last["jobs"]
+    (doubts,) = [job for job in jobs if job["job"] == "doubts"]
+    assert (doubts["every_s"], doubts["runs"], doubts["next_at"]) == (None, 3, None)
+    told = zohosync("upkeep", **keeping).output
+    assert "by a worker" in told
+    assert "compared payments anew" in told
+    assert "zohosync upkeep --once" not in told, "nothing that it does is due"
+
+
 def test_a_cron_hears_that_its_organisation_is_not_known_here(
     zohosync: Run,  # noqa: F811
     keeping: dict[str, str],

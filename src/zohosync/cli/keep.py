@@ -145,8 +145,10 @@ async def _list(screen: Screen, settings: "Settings") -> int:
         )
         for each in schedules_of(jobs)
     ]  # fmt: skip
+    shown = {each["job"] for each in told}  # those that need Zoho are a worker's own
+    told += [_told(row, job, (None, None), None) for job, row in known.items() if job not in shown]
     _say(screen, told, look.now, leader)
-    late = any(each["next_at"] is None or each["next_at"] <= look.now for each in told)
+    late = any(_is_due(each, look.now) for each in told)
     if leader is None:
         screen.next_step("zohosync run, or zohosync upkeep --once" if late else "zohosync run")
     else:
@@ -162,9 +164,13 @@ async def _list(screen: Screen, settings: "Settings") -> int:
 
 
 def _told(
-    row: Mapping[str, Any], job: str, when: tuple[float, str | None], after: "datetime | None"
-) -> dict[str, Any]:
-    """One job for programs; `next_at` None: it never ran and nobody led since it was added."""
+    row: Mapping[str, Any], job: str, when: tuple[float | None, str | None],
+    after: "datetime | None",
+) -> dict[str, Any]:  # fmt: skip
+    """One job for programs; `next_at` None: it never ran and nobody led since it was added.
+
+    Without `every_s` it is one that workers alone do, when they say.
+    """
     every_s, at = when
     return {
         "job": job, "every_s": every_s, "at": at, "state": row.get("state", "new"),
@@ -175,6 +181,11 @@ def _told(
     }  # fmt: skip
 
 
+def _is_due(job: Mapping[str, Any], now: "datetime") -> bool:
+    after = job["next_at"]
+    return job["every_s"] is not None and (after is None or after <= now)
+
+
 def _say(
     screen: Screen, told: Sequence[Mapping[str, Any]], now: "datetime",
     leader: Mapping[str, Any] | None,
@@ -183,12 +194,11 @@ def _say(
 
     rows = []
     for each in told:
-        due = each["next_at"] is None or each["next_at"] <= now
-        every = (
-            f"at {each['at']}"
-            if each["at"]
-            else f"every {span_words(each['every_s']).removeprefix('about ')}"
-        )
+        due, every = _is_due(each, now), "by a worker"
+        if each["at"]:
+            every = f"at {each['at']}"
+        elif each["every_s"] is not None:
+            every = f"every {span_words(each['every_s']).removeprefix('about ')}"
         came = each["state"] + (f" ({each['failures']} in a row)" if each["failures"] else "")
         coming = "running" if each["state"] == "running" else instant(each["next_at"])
         rows.append(
