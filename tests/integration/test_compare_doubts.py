@@ -166,6 +166,55 @@ def test_a_payment_in_doubt_is_not_compared_each_hour_because_its_invoice_is_lin
     story(database_url, tell)
 
 
+def test_a_payment_is_compared_anew_once_the_invoice_that_was_in_doubt_is_settled(
+    database_url: str,
+) -> None:
+    async def tell(scene: Scene) -> None:
+        ada = person(scene.sandbox, "Ada", "ada@example.com")
+        item = scene.sandbox.by_hand("POST", "items", {"name": "Goods", "rate": 1})["item"]
+        line = {"product_id": item["item_id"], "name": "Goods", "price": 50, "quantity": 1}
+        made = scene.sandbox.by_hand("POST", "invoices", {
+            "customer_id": ada, "invoice_number": "OTHER-1", "date": "2026-11-01",
+            "due_date": "2026-11-01", "invoice_items": [line],
+        })["invoice"]  # fmt: skip
+        scene.sandbox.by_hand("POST", f"invoices/{made['invoice_id']}/converttoopen")
+        await scene.sql(
+            "insert into people values ('1', 'Ada', 'ada@example.com')",
+            "insert into bills values (1, '1', 'B-1', 50, '2026-11-01')",
+            "insert into paid values (1, 1, 50)",
+        )
+        await scene.compare("customers", "invoices", "payments", link=True)
+        assert (await scene.sorts("invoices"))["1"] == ("ambiguous", None)
+        assert (await scene.sorts("payments"))["1"] == ("ambiguous", None)
+        await touch(scene, "payments")
+        assert await again(scene) is None, "its invoice is in doubt still"
+        newest = (await scene.store.newest())["invoices"]["comparison_id"]
+        its = {"1": str(made["invoice_id"])}
+        assert await scene.comparer.link("invoices", newest, its, by_hand=True) == ["1"]
+        assert "POST /payments" not in writes(scene.sandbox), "it may be paid in Zoho"
+        assert await again(scene) == "compared payments anew: what they may be was settled"
+        await scene.work()
+        assert writes(scene.sandbox).count("POST /payments") == 1
+        assert len(scene.sandbox.ledger.records("payments")) == 1
+
+    story(database_url, tell)
+
+
+def test_the_night_waits_for_whoever_else_compares(database_url: str) -> None:
+    async def tell(scene: Scene) -> None:
+        told = list[str]()
+        other = Comparisons(scene.world.database, scene.sandbox.organization_id, "other")
+        async with running(scene.world), other.reading("customers") as reading:
+            async with asyncio.TaskGroup() as tasks:
+                night = tasks.create_task(scene.sentinel(told).look())
+                await scene.clock.sleep(30)
+                await other.drop(reading)
+            assert [each.kind for each in night.result()] == list(MAPPING)
+        assert told == []
+
+    story(database_url, tell)
+
+
 def test_what_turns_out_to_be_another_ones_holds_nobody_any_more(database_url: str) -> None:
     async def tell(scene: Scene) -> None:
         there = person(scene.sandbox, "Ada", "other@example.com")
