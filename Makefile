@@ -33,7 +33,7 @@ check: $(READY) ## lint, format, types and import layers
 bench: $(READY) ## measure, each figure beside its baseline
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-governor: $(READY) $(VENV)/.bench ## spend a small quota beside what people use today (10 minutes)
+bench-governor: $(READY) $(VENV)/.bench ## spend a small quota beside what people use today (3 to 6 minutes)
 	$(BIN)/python -m benchmarks.governor --plots docs/images $(ARGS)
 
 sim: $(READY) ## simulated bad days, every crash point, and each guard switched off (2 to 4 minutes)

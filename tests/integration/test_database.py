@@ -18,9 +18,6 @@ from zohosync.store.connection import (
     REPLAN_AFTER,
     SESSION,
     SPELT,
-    Address,
-    Connection,
-    connect,
 )
 from zohosync.store.database import Database, jsonb, query_text
 
@@ -104,21 +101,6 @@ async def test_a_failed_query_is_named_and_quotes_no_row(kept: Database) -> None
     assert not caught.value.retryable
 
 
-async def test_a_table_that_changes_under_a_prepared_query_costs_one_try(
-    kept: Database, queries: Path, database_url: str
-) -> None:
-    (queries / "any_kept.sql").write_text("select * from kept")
-    for _ in range(PREPARE_AFTER + 2):
-        assert await kept.fetch("any_kept") == []
-    with psycopg.connect(database_url, autocommit=True) as other:
-        other.execute("alter table kept add column more int")
-    with pytest.raises(DatabaseError) as caught:
-        await kept.fetch("any_kept")
-    assert caught.value.retryable
-    assert "run it again" in str(caught.value)
-    assert await kept.fetch("any_kept") == []
-
-
 async def test_a_plan_that_was_made_for_an_empty_table_is_not_kept_as_it_grows(
     kept: Database, queries: Path, database_url: str
 ) -> None:
@@ -183,45 +165,6 @@ async def test_a_batch_alone_is_one_transaction(kept: Database) -> None:
     with pytest.raises(DatabaseError, match="The batch put, break failed: division by zero"):
         await kept.batch(("put", {"number": 2, "what": None}), ("break", {"number": 0}))
     assert await numbers(kept) == [1]
-
-
-async def test_a_process_that_freezes_amid_a_batch_holds_no_lock(
-    kept: Database, database_url: str
-) -> None:
-    await kept.execute("put", number=1, what=None)
-    frozen = asyncio.Event()
-
-    async def dial(address: Address) -> tuple[Connection, bool]:
-        link, direct = await connect(address)
-        execute = link.execute
-
-        async def freeze(query: Any, *params: Any) -> Any:
-            if query == query_text("all_kept").encode():
-                frozen.set()
-                await asyncio.Event().wait()
-            return await execute(query, *params)
-
-        link.execute = freeze  # type: ignore[assignment]
-        return link, direct
-
-    other = await Database.open(database_url, dial=dial)
-    async with asyncio.TaskGroup() as tasks:
-        freezing = tasks.create_task(other.batch(("lock_kept", {}), ("all_kept", {})))
-        await frozen.wait()
-        locks = await held_locks(kept)
-        freezing.cancel()
-    assert locks == []
-    await other.close()
-
-
-async def held_locks(kept: Database) -> list[dict[str, Any]]:
-    """What others hold of the table; and its row can be locked."""
-    async with kept.transaction() as transaction:
-        locks = await transaction.fetch_sql(
-            "select from pg_locks where relation = 'kept'::regclass and pid <> pg_backend_pid()"
-        )
-        assert await transaction.fetch("lock_kept") == [{"number": 1}]
-    return locks
 
 
 async def test_a_lock_that_is_not_free_in_time_asks_for_another_try(

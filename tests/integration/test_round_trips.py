@@ -1,88 +1,172 @@
-"""Work that shares a round trip stays as safe as work that has one of its own."""
+"""What leaves in one round trip, what is prepared, and what stays of both when one fails."""
 
 import asyncio
-import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from psycopg import generators, waiting
+from psycopg.abc import PQGen
+from psycopg.pq.abc import PGconn
 
-from zohosync.clock import Chance, SystemClock
-from zohosync.core.governor import JournalView, Limits
-from zohosync.core.lanes import Books, Choice
-from zohosync.core.replies import Found
 from zohosync.errors import DatabaseError
-from zohosync.sandbox import Sandbox
+from zohosync.store import trips
+from zohosync.store.connection import PREPARE_AFTER, Address, Connection, connect
 from zohosync.store.database import Database
-from zohosync.store.journal import Entry
-from zohosync.testing.world import World, world
-from zohosync.zoho.client import CallEnd, Ticket
 
-ONE = {"number": 1, "what": None}
+OFTEN = PREPARE_AFTER + 2
 
 
-async def numbers(kept: Database) -> list[int]:
-    return [row["number"] for row in await kept.fetch("all_kept")]
-
-
-async def test_the_last_batch_of_a_transaction_takes_the_commit_along(
-    kept: Database, database_url: str
-) -> None:
-    with psycopg.connect(database_url, autocommit=True) as other:
-        async with kept.transaction() as transaction:
-            await transaction.execute("put", number=2, what=None)
-            await transaction.batch(("put", ONE), last=True)
-            assert other.execute("select count(*) from kept").fetchone() == (2,)
-    assert await numbers(kept) == [1, 2]
-
-
-async def test_a_last_batch_that_fails_leaves_nothing_behind(kept: Database) -> None:
-    with pytest.raises(DatabaseError, match="division by zero"):
-        async with kept.transaction() as transaction:
-            await transaction.batch(("put", ONE), ("break", {"number": 0}), last=True)
-    assert await numbers(kept) == []
-
-
-async def test_a_failed_last_batch_is_never_passed_over(kept: Database) -> None:
-    async def pass_over() -> None:
-        async with kept.transaction() as transaction:
-            with contextlib.suppress(DatabaseError):
-                await transaction.batch(("put", ONE), ("break", {"number": 0}), last=True)
-
-    with pytest.raises(DatabaseError, match="was rolled back"):
-        await pass_over()
-    assert await numbers(kept) == []
-
-
-async def test_ends_of_calls_that_could_not_be_written_go_with_the_next(database: Database) -> None:
-    sandbox = Sandbox(clock=SystemClock(), chance=Chance(1))
-    async with world(database, {}, sandbox) as joined:
-        tickets = [await leave(joined) for _ in range(4)]
-        await run(database, "alter table zohosync.api_calls rename column outcome to away")
-        with pytest.raises(DatabaseError, match="finish_calls"):
-            await end(joined, tickets[0])
-        await run(database, "alter table zohosync.api_calls rename column away to outcome")
-        async with asyncio.TaskGroup() as tasks:
-            for ticket in tickets[1:]:
-                tasks.create_task(end(joined, ticket))
-        open_calls = "select call_id from zohosync.api_calls where finished_at is null"
-        async with database.transaction() as transaction:
-            assert await transaction.fetch_sql(open_calls) == []
-
-
-async def leave(joined: World) -> Ticket:
-    def decide(view: JournalView, books: Books, limits: Limits) -> Choice:
-        del view, books, limits
-        return Choice((0,))
-
-    entry = Entry("api", 5, "customers.list", "GET", "/customers")
-    admission = await joined.journal.admit([entry], decide)
-    return Ticket(admission.call_ids[0], 0.0, 1.0)
-
-
-async def end(joined: World, ticket: Ticket) -> None:
-    await joined.gate.finish(ticket, CallEnd(Found(()), 200, 1.0, sent=True))
-
-
-async def run(database: Database, text: str) -> None:
+async def server_process(database: Database) -> int:
+    """Who answers: the same one as long as the connection is."""
     async with database.transaction() as transaction:
-        await transaction.execute_sql(text)
+        (row,) = await transaction.fetch_sql("select pg_backend_pid() as pid")
+    return int(row["pid"])
+
+
+async def prepared(database: Database) -> list[str]:
+    """The statements that the server keeps for us, by how they begin."""
+    async with database.transaction() as transaction:
+        rows = await transaction.fetch_sql(
+            "select left(statement, 30) as words from pg_prepared_statements order by name"
+        )
+    return [row["words"] for row in rows]
+
+
+@pytest.fixture
+async def single(kept: Database, queries: Path, database_url: str) -> Any:
+    """One connection and no more, to the table of `kept`."""
+    (queries / "break.sql").write_text("select 1 / %(number)s as one")
+    database = await Database.open(database_url, connections=1)
+    yield database
+    await database.close()
+
+
+async def test_a_process_that_freezes_amid_a_batch_holds_no_lock(
+    kept: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await kept.execute("put", number=1, what=None)
+    frozen = asyncio.Event()
+    original, links = generators.send, list[Connection]()
+
+    async def dial(address: Address) -> tuple[Connection, bool]:
+        link, direct = await connect(address)
+        links.append(link)
+        return link, direct
+
+    def freeze(pgconn: PGconn) -> PQGen[None]:
+        if pgconn is links[0].pgconn and not frozen.is_set():
+            frozen.set()
+            yield waiting.WAIT_R
+        yield from original(pgconn)
+
+    other = await Database.open(database_url, dial=dial)
+    monkeypatch.setattr(generators, "send", freeze)
+    async with asyncio.TaskGroup() as tasks:
+        freezing = tasks.create_task(other.batch(("lock_kept", {}), ("all_kept", {})))
+        await frozen.wait()
+        locks = await held_locks(kept)
+        freezing.cancel()
+    assert locks == []
+    await other.close()
+
+
+async def held_locks(kept: Database) -> list[dict[str, Any]]:
+    """What others hold of the table; and its row can be locked."""
+    async with kept.transaction() as transaction:
+        locks = await transaction.fetch_sql(
+            "select from pg_locks where relation = 'kept'::regclass and pid <> pg_backend_pid()"
+        )
+        assert await transaction.fetch("lock_kept") == [{"number": 1}]
+    return locks
+
+
+async def test_a_table_that_changes_under_a_prepared_query_costs_one_try(
+    kept: Database, queries: Path, database_url: str
+) -> None:
+    (queries / "any_kept.sql").write_text("select * from kept")
+    for _ in range(PREPARE_AFTER + 2):
+        assert await kept.fetch("any_kept") == []
+    with psycopg.connect(database_url, autocommit=True) as other:
+        other.execute("alter table kept add column more int")
+    with pytest.raises(DatabaseError) as caught:
+        await kept.fetch("any_kept")
+    assert caught.value.retryable
+    assert "run it again" in str(caught.value)
+    assert await kept.fetch("any_kept") == []
+
+
+async def test_a_statement_that_fails_costs_no_connection(single: Database) -> None:
+    before = await server_process(single)
+    for _ in range(OFTEN):
+        with pytest.raises(DatabaseError, match="division by zero"):
+            await single.fetch("break", number=0)
+        with pytest.raises(DatabaseError, match="division by zero"):
+            await single.batch(("put", {"number": 1, "what": None}), ("break", {"number": 0}))
+        with pytest.raises(DatabaseError, match="division by zero"):
+            await in_transaction(
+                single, ("put", {"number": 1, "what": None}), ("break", {"number": 0})
+            )
+    assert await single.fetch("all_kept") == []
+    assert await server_process(single) == before
+
+
+async def in_transaction(database: Database, *calls: tuple[str, dict[str, Any]]) -> None:
+    """One after the other, and COMMIT."""
+    async with database.transaction() as transaction:
+        for name, params in calls:
+            await transaction.fetch(name, **params)
+
+
+async def test_what_came_after_a_failure_is_not_taken_for_prepared(single: Database) -> None:
+    two: Sequence[tuple[str, dict[str, Any]]] = [("break", {"number": 0}), ("all_kept", {})]
+    for _ in range(OFTEN):
+        with pytest.raises(DatabaseError, match="division by zero"):
+            await single.batch(*two)
+    assert not [words for words in await prepared(single) if "number, what" in words]
+    for _ in range(OFTEN):
+        assert await single.fetch("all_kept") == []
+    assert [words for words in await prepared(single) if "number" in words]
+
+
+async def test_what_is_prepared_stays_so_after_a_rollback(single: Database) -> None:
+    for _ in range(OFTEN):
+        await single.fetch("all_kept")
+    before = await prepared(single)
+    with pytest.raises(DatabaseError, match="division by zero"):
+        await in_transaction(single, ("all_kept", {}), ("break", {"number": 0}))
+    assert await prepared(single) == before != []
+
+
+async def test_a_server_keeps_no_more_plans_than_so_many_the_latest(
+    single: Database, queries: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trips, "PREPARED_MAX", 3)
+    for number in range(8):
+        (queries / f"query_{number}.sql").write_text(f"select {number} as it")
+    for number in (*range(5), 3, *range(5, 8), 3):
+        for _ in range(OFTEN):
+            assert await single.fetch(f"query_{number}") == [{"it": number}]
+    kept = [words for words in await prepared(single) if words.endswith(" as it")]
+    assert sorted(kept) == ["select 3 as it", "select 6 as it", "select 7 as it"]
+
+
+async def test_a_query_twice_in_one_trip_is_answered_twice(single: Database) -> None:
+    calls: Sequence[tuple[str, dict[str, Any]]] = [("break", {"number": n}) for n in (1, -1, 1)]
+    for _ in range(PREPARE_AFTER):
+        await single.fetch("break", number=1)
+    for _ in range(2):
+        assert await single.batch(*calls) == [[{"one": 1}], [{"one": -1}], [{"one": 1}]]
+    assert len([words for words in await prepared(single) if "1 / $1" in words]) == 1
+
+
+async def test_a_parameter_that_cannot_be_sent_leaves_nothing_half_sent(single: Database) -> None:
+    before = await server_process(single)
+    with pytest.raises(DatabaseError, match="cannot adapt type"):
+        await in_transaction(single, ("lock_kept", {}), ("put", {"number": 1, "what": object()}))
+    with pytest.raises(DatabaseError, match="cannot adapt type"):
+        await single.batch(("lock_kept", {}), ("put", {"number": 1, "what": object()}))
+    assert await single.fetch("all_kept") == []
+    assert await server_process(single) == before

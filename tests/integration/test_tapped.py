@@ -276,7 +276,7 @@ async def test_a_server_that_refuses_is_told_in_plain_words(tap: Tap, database_u
     assert tap.heard == []
 
 
-async def test_who_leaves_in_good_order_leaves_its_server_process_to_the_next(
+async def test_who_leaves_leaves_its_server_process_to_the_next(
     tap: Tap, overseer: Overseer, database_url: str
 ) -> None:
     spares = Spares()
@@ -297,11 +297,33 @@ async def test_who_leaves_in_good_order_leaves_its_server_process_to_the_next(
     tap.before_it[PUT] = "40001"
     with pytest.raises(DatabaseError):
         await put(second, 3)
-    assert await pid(second) != number, "where something went wrong nobody comes after"
+    assert await pid(second) == number, "nothing is wrong with the connection"
     await second.close()
-    assert not alive(overseer, number)
     assert numbers(overseer) == [1, 2]
-    last = spares.links[0].info.backend_pid
     spares.close()
-    overseer.terminate(last)
-    assert not alive(overseer, last)
+    overseer.terminate(number)
+    assert not alive(overseer, number)
+
+
+@pytest.mark.parametrize("how", ["killed", "lost before", "lost after"])
+async def test_what_the_one_before_left_open_is_rolled_back_for_the_next(
+    tap: Tap, overseer: Overseer, database_url: str, how: str
+) -> None:
+    spares = Spares()
+    opens = partial(Database.open, database_url, dial=partial(dial, tap=tap, spares=spares))
+    first = await opens()
+    number = await pid(first)
+    tap.killed_at = COMMIT if how == "killed" else None
+    tap.before_it |= {COMMIT: LOST} if how == "lost before" else {}
+    tap.after_it |= {PIPELINE: LOST} if how == "lost after" else {}
+    with pytest.raises((asyncio.CancelledError, CommitUnknownError, DatabaseUnavailableError)):
+        await put(first, 1)
+    tap.killed_at = None
+    assert free(overseer), "as when a server finds that its client is gone"
+    second = await opens()
+    assert await pid(second) == number
+    await put(second, 2)
+    assert numbers(overseer) == [2]
+    await first.close()
+    await second.close()
+    spares.close()

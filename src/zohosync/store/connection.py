@@ -1,10 +1,10 @@
 """Connections to Postgres: where to, what comes back as which type, and failures in plain words."""
 
 import asyncio
+import functools
 import re
 import select
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ from psycopg import waiting
 from psycopg.abc import RV, PQGen
 from psycopg.adapt import AdaptersMap
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.rows import dict_row
 from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.json import Jsonb, JsonbDumper, set_json_dumps, set_json_loads
@@ -26,8 +26,8 @@ from zohosync.errors import (
     DatabaseUnavailableError,
     SettingsError,
 )
+from zohosync.store.trips import Answer, Prepared, Row, Statement, Trips
 
-Row = dict[str, Any]
 LET_GO_S = 2.0  # real ones for a cancelled statement: half to tell the server, half to hear
 POSTGRES_MIN = 15
 GUARDS = {"lock_timeout": "2s", "idle_in_transaction_session_timeout": "2s"}  # D3
@@ -65,6 +65,12 @@ class Address:
 class Connection(psycopg.AsyncConnection[Row]):
     """A connection that lets go of a cancelled statement, also where the server stands still."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """As psycopg makes it."""
+        super().__init__(*args, **kwargs)
+        self.prepare_threshold = None  # psycopg itself prepares nothing: names would clash
+        self.prepared = Prepared()
+
     async def wait(  # type: ignore[override]
         self, gen: PQGen[RV], interval: float = 0.1, **limits: Any
     ) -> RV:
@@ -81,31 +87,20 @@ class Connection(psycopg.AsyncConnection[Row]):
                 await self._let_go(gen)
             raise
 
-    @asynccontextmanager
-    async def pipeline(self) -> AsyncIterator[psycopg.AsyncPipeline]:
-        """Statements that leave together with their Sync, from which a server counts idling.
+    async def trip(self, *statements: Statement) -> list[Answer]:
+        """What came back of each statement, sent in one round trip. As `Trips.make`."""
+        return await self.wait(self.trips.make(statements))
 
-        psycopg sends each as it comes: who froze in between would hold their locks for good.
-        """
-        async with super().pipeline() as pipeline:
-            communicate, queue = pipeline._communicate_gen, pipeline.command_queue  # noqa: SLF001
+    @functools.cached_property
+    def trips(self) -> Trips:
+        """Its round trips."""
+        return Trips(self, self.prepared)
 
-            def together() -> PQGen[None]:
-                if self.pgconn.pipeline_sync in queue:
-                    while queue:
-                        queue.popleft()()
-                    yield from communicate()
-
-            pipeline._communicate_gen = together  # type: ignore[method-assign]  # noqa: SLF001
-            try:
-                yield pipeline
-            except BaseException:
-                queue.clear()
-                raise
-
-    async def command(self, statement: bytes) -> None:
-        """In a pipeline: a statement whose rows nobody reads. A cursor for it costs 20 µs."""
-        next(self._exec_command(statement), None)
+    @property
+    def at_rest(self) -> bool:
+        """Whether it is in the middle of nothing."""
+        idle = self.pgconn.transaction_status == TransactionStatus.IDLE
+        return idle and self.pgconn.pipeline_status == PipelineStatus.OFF
 
     async def _let_go(self, gen: PQGen[Any]) -> None:
         part_s = LET_GO_S / 2
@@ -200,7 +195,7 @@ async def settled(
         if direct:
             limits = "; ".join(f"set {name} = '{value}'" for name, value in SESSION.items())
             await link.execute(limits.encode())
-            link.prepare_threshold = PREPARE_AFTER
+            link.prepared.after = PREPARE_AFTER
     except BaseException as error:
         await link.close()
         if isinstance(error, psycopg.Error):

@@ -6,7 +6,7 @@ Nothing depends on session state: a transaction pooler (PgBouncer, Supavisor) ma
 import asyncio
 import functools
 import re
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from importlib.resources import files
@@ -15,7 +15,6 @@ from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 import psycopg
-from psycopg.pq import ExecStatus, TransactionStatus
 
 from zohosync.errors import CommitUnknownError, DatabaseError, DatabaseUnavailableError
 from zohosync.store.connection import (
@@ -26,7 +25,6 @@ from zohosync.store.connection import (
     Address,
     Connection,
     Dial,
-    Row,
     Turn,
     connect,
     failure,
@@ -35,10 +33,10 @@ from zohosync.store.connection import (
     jsonb,
     read_address,
 )
+from zohosync.store.trips import Answer, Params, Row, Statement
 
 __all__ = ["Database", "Row", "Transaction", "jsonb", "query_text"]
 
-Params = Mapping[str, Any]
 BEGIN = "begin isolation level read committed"
 
 
@@ -76,20 +74,25 @@ class Transaction:
 
     async def execute(self, query: str, /, **params: Any) -> int:
         """Run a query; returns the number of rows it touched."""
-        return (await self._run(_query(query), params, f"the query {query}")).rowcount
+        return (await self._run(_query(query), params, f"the query {query}")).touched
 
-    async def fetch_sql(self, text: str, params: Params | None = None) -> list[Row]:
-        """All rows of a statement that stands in no file (a mapping). % is plain without params."""
-        return await self._fetch(text.encode(), params, "a statement")
+    async def fetch_sql(
+        self, text: str, params: Params | None = None, *, last: bool = False
+    ) -> list[Row]:
+        """All rows of a statement that stands in no file (a mapping). % is plain without params.
+
+        `last`: COMMIT goes with it.
+        """
+        return await self._fetch(text.encode(), params, "a statement", last=last)
 
     async def execute_sql(self, text: str, params: Params | None = None) -> int:
         """Run generated SQL, several statements too when there are no params; rows of the last."""
-        return (await self._run(text.encode(), params, "a statement")).rowcount
+        return (await self._run(text.encode(), params, "a statement")).touched
 
-    async def describe_sql(self, text: str, params: Params | None = None) -> list[tuple[str, str]]:
+    async def describe_sql(self, text: str) -> list[tuple[str, str]]:
         """Column names and types (as SQL spells them) of a statement that ends in `limit 0`."""
-        cursor = await self._run(text.encode(), params, "a statement")
-        found = [(column.name, column.type_code) for column in cursor.description or []]
+        answer = (await self._trip("a statement", (text.encode(), None)))[0]
+        found = list(zip(answer.names, answer.types, strict=True))
         rest = [code for _, code in found if code not in SPELT]
         text = "select oid::int8, format_type(oid, -1) from pg_type where oid = any(%(codes)s)"
         rows = await self.fetch_sql(text, {"codes": rest}) if rest else []
@@ -99,8 +102,7 @@ class Transaction:
     async def stream_sql(self, text: str, *, rows: int = 1000) -> AsyncGenerator[list[Row], None]:
         """The rows of a statement in batches of `rows`, each of which may be worked on for 60 s."""
         try:
-            for statement in (*self._begin(), STREAM_IDLE):
-                await self._link.execute(statement)
+            await self._link.trip(*((text, None) for text in (*self._begin(), STREAM_IDLE)))
             async with self._link.cursor("zohosync_stream") as cursor:
                 await cursor.execute(text.encode())
                 while batch := await cursor.fetchmany(rows):
@@ -113,54 +115,49 @@ class Transaction:
 
         They run in order, each with its own snapshot: what one locks, the next ones see as it is.
         """
-        self.committing = last
-        try:
-            async with self._link.pipeline():
-                try:
-                    for statement in self._begin():
-                        await self._link.command(statement)
-                    cursors = [await self._link.execute(_query(n), params) for n, params in calls]
-                    if last:
-                        await self._link.command(b"commit")
-                except BaseException:  # leaving the pipeline would run what is queued, alone
-                    await self._link.close()
-                    raise
-            return [await _rows(cursor) for cursor in cursors]
-        except psycopg.Error as error:
-            await self._link.close()  # what of the answers is still to come, nobody knows
-            said = failure(error, f"the batch {', '.join(n for n, _ in calls)}", self._address)
-            self.failed = not isinstance(said, DatabaseUnavailableError)  # the server said no
-            raise said from error
+        asked = [(_query(name), params) for name, params in calls]
+        what = f"the batch {', '.join(name for name, _ in calls)}"
+        answers = await self._trip(what, *asked, last=last)
+        return [_rows(answer, what, self._address) for answer in answers]
 
-    async def _fetch(self, text: bytes, params: Params | None, what: str) -> list[Row]:
-        cursor = await self._run(text, params, what)
-        try:
-            return await _rows(cursor)
-        except psycopg.Error as error:  # a value that Python cannot hold: infinity, 20000-01-01
-            raise failure(error, what, self._address) from error
+    async def _fetch(
+        self, text: bytes, params: Params | None, what: str, *, last: bool = False
+    ) -> list[Row]:
+        return _rows(await self._run(text, params, what, last=last), what, self._address)
 
-    async def _run(self, text: bytes, params: Params | None, what: str) -> psycopg.AsyncCursor[Row]:
+    async def _run(
+        self, text: bytes, params: Params | None, what: str, *, last: bool = False
+    ) -> Answer:
+        if params is not None or last:
+            return (await self._trip(what, (text, params), last=last))[0]
         first = self._begin()
-        together = bool(first) and params is not None  # else it may be several statements
-        try:
-            if not together:
-                if first:
-                    await self._link.execute(b"; ".join(first))
-                return await self._link.execute(text, params)
-            async with self._link.pipeline():
-                try:
-                    for statement in first:
-                        await self._link.command(statement)
-                    return await self._link.execute(text, params)
-                except BaseException:  # leaving the pipeline would run what is queued, alone
-                    await self._link.close()
-                    raise
+        try:  # several statements, it may be: those go alone
+            if first:
+                await self._link.execute(b"; ".join(first))
+            cursor = await self._link.execute(text)
         except psycopg.Error as error:
-            said = failure(error, what, self._address)
-            if together or is_outdated(error):
-                await self._link.close()
-                self.failed = not isinstance(said, DatabaseUnavailableError)  # the server said no
-            raise said from error
+            raise await self._failure(error, what) from error
+        assert cursor.pgresult is not None
+        return self._link.trips.answer(cursor.pgresult)
+
+    async def _trip(self, what: str, *statements: Statement, last: bool = False) -> list[Answer]:
+        """What came back of each; `last`: COMMIT goes with them."""
+        self.committing = last
+        around = [(text, None) for text in self._begin()], [(b"commit", None)] if last else []
+        try:
+            answers = await self._link.trip(*around[0], *statements, *around[1])
+        except psycopg.Error as error:
+            raise await self._failure(error, what) from error
+        return answers[len(around[0]) :][: len(statements)]
+
+    async def _failure(self, error: psycopg.Error, what: str) -> DatabaseError:
+        said = failure(error, what, self._address)
+        self.failed = not isinstance(said, DatabaseUnavailableError)  # the server said no
+        if not self.failed:
+            await self._link.close()
+        elif is_outdated(error):
+            self._link.prepared.forget()
+        return said
 
     def _begin(self) -> Sequence[bytes]:
         """What has still to go ahead, in the same round trip; once."""
@@ -296,7 +293,7 @@ class _Links:
         """Keep a connection for the next one, unless it is broken or in the middle of something."""
         self._holders.discard(asyncio.current_task())
         try:
-            if self._closed or link.info.transaction_status != TransactionStatus.IDLE:
+            if self._closed or not link.at_rest:
                 await link.close()
             else:
                 self._idle.append((link, direct))
@@ -352,7 +349,7 @@ class _Scope:
                 await self._undo(error)
             elif self._transaction.failed:
                 raise self._rolled_back()
-            elif self._link.info.transaction_status != TransactionStatus.IDLE:
+            elif not self._link.at_rest:
                 await self._commit()
         except BaseException:
             await self._link.close()
@@ -362,24 +359,25 @@ class _Scope:
 
     async def _commit(self) -> None:
         try:
-            done = await self._link.execute(b"commit")
+            (done,) = await self._link.trip((b"commit", None))
         except psycopg.Error as error:
             if self._link.closed:
                 raise self._unknown() from error
             raise failure(error, "COMMIT", self._links.address) from error
-        if done.statusmessage == "ROLLBACK":  # an error inside was caught and passed over
+        if done.status == b"ROLLBACK":  # an error inside was caught and passed over
             raise self._rolled_back()
 
     async def _undo(self, error: BaseException) -> None:
+        self._links.told.pop(self._link, None)
         if self._link.closed:
             unsure = self._alone or self._transaction.committing
             if unsure and isinstance(error, DatabaseUnavailableError):
                 raise self._unknown() from error
         elif not isinstance(error, Exception):
             await self._link.close()  # cancelled: do not wait for anything more
-        elif self._link.info.transaction_status != TransactionStatus.IDLE:
+        elif not self._link.at_rest:
             try:
-                await self._link.execute(b"rollback")
+                await self._link.trip((b"rollback", None))
             except psycopg.Error:  # the error that brought us here says more
                 await self._link.close()
 
@@ -395,6 +393,8 @@ class _Scope:
         )
 
 
-async def _rows(cursor: psycopg.AsyncCursor[Row]) -> list[Row]:
-    found = cursor.pgresult  # its `description` would be made anew each time
-    return await cursor.fetchall() if found and found.status == ExecStatus.TUPLES_OK else []
+def _rows(answer: Answer, what: str, address: Address) -> list[Row]:
+    try:
+        return answer.rows()
+    except psycopg.Error as error:  # a value that Python cannot hold: infinity, 20000-01-01
+        raise failure(error, what, address) from error

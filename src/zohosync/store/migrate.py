@@ -7,7 +7,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from zohosync.errors import DatabaseError, DatabaseUnavailableError, SchemaError
-from zohosync.store.database import Database, Transaction
+from zohosync.store.database import Database, Transaction, query_text
 
 FILE_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 WAIT_S = 60  # how long one `migrate` waits for another
@@ -103,7 +103,7 @@ async def _apply_next(database: Database, migrations: list[Migration]) -> str | 
         migration = missing[0]
         try:
             await transaction.execute_sql(migration.text)
-            await transaction.execute("make_migrations")
+            await transaction.execute_sql(query_text("make_migrations"))
         except DatabaseError as error:
             if error.retryable:
                 raise

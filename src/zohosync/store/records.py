@@ -24,9 +24,8 @@ from zohosync.core.records import (
 from zohosync.core.renames import Namesake
 from zohosync.core.settlement import IntentAfter, Settlement, linked_elsewhere
 from zohosync.errors import CommitUnknownError, DatabaseError, LeaseLostError
-from zohosync.store.claims import claim_of, parent_of
+from zohosync.store.claims import claim_of, hand_over, namesakes, parent_of
 from zohosync.store.database import Database, Transaction
-from zohosync.store.heirs import hand_over, namesakes
 
 ONE_PER_ZOHO_ID = "records_one_per_zoho_id"
 FOLD = 1_000

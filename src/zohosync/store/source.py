@@ -195,7 +195,7 @@ class Source:
     async def _rows(self, kind: str, keys: Sequence[str]) -> list[dict[str, Any]]:
         async with self._reading() as transaction:
             return await transaction.fetch_sql(
-                keyed_read(self._mappings[kind]), {"keys": list(keys)}
+                keyed_read(self._mappings[kind]), {"keys": list(keys)}, last=True
             )
 
     async def alike(self, kind: str, said: Mapping[str, str]) -> list[Ref]:
@@ -242,7 +242,7 @@ class Source:
             f" where ({', '.join(told)}) in (select * from unnest({texts}))"
         )
         async with self._reading(limit_s=600.0) as transaction:
-            rows = await transaction.fetch_sql(text, {**wanted, "blanks": BLANKS})
+            rows = await transaction.fetch_sql(text, {**wanted, "blanks": BLANKS}, last=True)
         found: dict[tuple[str, ...], list[Ref]] = {}
         for row in rows:
             found.setdefault(tuple(row["said"]), []).append(Ref(kind, row["key"]))
@@ -260,7 +260,7 @@ class Source:
         """How many rows a mapping has; raises DatabaseError when unreadable."""
         async with self._reading(limit_s=600.0) as transaction:
             text = f"select count(*) as rows from (\n{self._mappings[kind].text}\n) as m"
-            return int((await transaction.fetch_sql(text))[0]["rows"])
+            return int((await transaction.fetch_sql(text, last=True))[0]["rows"])
 
     @asynccontextmanager
     async def whole(
@@ -321,7 +321,7 @@ async def described(database: Database, kind: str, text: str) -> MappedKind:
             types = dict(columns)
             mapped = MappedKind(kind, select, types.get("key", ""), tuple(columns))
             if mapped.key_type and len(types) == len(columns):
-                await asking.execute_sql(f"{keyed_read(mapped)} limit 0", {"keys": []})
+                await asking.fetch_sql(f"{keyed_read(mapped)} limit 0", {"keys": []}, last=True)
     except DatabaseError as error:
         if error.retryable:
             raise

@@ -4,18 +4,18 @@ A statement on such a connection runs to its end before anything else of its pro
 simulated run depends on nothing but its seed, and a real Postgres answers all the same.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
-from typing import Any, Protocol, cast
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any, NoReturn, Protocol, cast
 
 import psycopg
 from psycopg import waiting
 from psycopg.abc import RV, PQGen
 from psycopg.conninfo import make_conninfo
-from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
-from zohosync.store.connection import GUARDS, TYPES, Address, Connection, Row, settled
+from zohosync.store.connection import GUARDS, TYPES, Address, Connection, settled
+from zohosync.store.trips import Answer, Row, Statement
 
 LOST = "lost"
 """What a tap says instead of a SQLSTATE when the connection is to break."""
@@ -60,69 +60,68 @@ class TappedConnection(Connection):
         """Wait for the server, and let nothing else run meanwhile."""
         try:
             return waiting.wait(gen, self.pgconn.socket, interval, **limits)
-        except BaseException:
-            self.sound = False
+        except BaseException as error:
+            self.sound = isinstance(error, psycopg.Error) and error.sqlstate is not None
             raise
 
     async def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
         """As psycopg does it, if the tap lets it."""
         text = query if isinstance(query, bytes) else str(query).encode()
-        verdict = self.tap.before(text)
-        if verdict == LOST or (verdict is not None and self._pipeline is not None):
-            await self._fail(verdict)
-        elif verdict is not None:
-            query, params = _RAISE % verdict.encode(), None
-        cursor = await super().execute(query, params, prepare=params is not None, **kwargs)
-        if self._pipeline is None and self.tap.after(text) == LOST:
-            await self._break()
+        (asked,) = await self._heard((text, None))
+        cursor = await super().execute(query if asked[0] == text else asked[0], params, **kwargs)
+        await self._ended(text)
         return cursor
 
-    async def command(self, statement: bytes) -> None:
+    async def trip(self, *statements: Statement) -> list[Answer]:
         """As its parent does it, if the tap lets it."""
-        verdict = self.tap.before(statement)
-        if verdict is not None:
-            await self._fail(verdict)
-        await super().command(statement)
+        answers = await super().trip(*await self._heard(*statements))
+        await self._ended(statements[0][0] if len(statements) == 1 else PIPELINE)
+        return answers
 
-    @asynccontextmanager
-    async def pipeline(self) -> AsyncIterator[psycopg.AsyncPipeline]:
-        """Statements that are sent together; the tap hears of their end as of one."""
-        async with super().pipeline() as pipeline:
-            yield pipeline
-        if self.tap.after(PIPELINE) == LOST:
+    async def _heard(self, *statements: Statement) -> list[Statement]:
+        """What runs in their place: the server's own errors, where the tap wants one."""
+        heard: list[Statement] = []
+        for text, params in statements:
+            verdict = self.tap.before(text)
+            if verdict == LOST:
+                await self._break()
+            heard.append((_RAISE % verdict.encode(), None) if verdict else (text, params))
+        return heard
+
+    async def _ended(self, text: bytes) -> None:
+        if self.tap.after(text) == LOST:
             await self._break()
 
     async def close(self) -> None:
         """Close; whoever comes next finds no lock of ours."""
-        busy = not self.closed and self.info.transaction_status != TransactionStatus.IDLE
-        spare = self.sound and not self.closed and not busy and self._pipeline is None
-        if spare and self.spares is not None and self.spares.open:
-            self.spares.links.append(self._heir())
-            self.pgconn = self.spares.ended
-        await self._end(self.info.backend_pid if busy else 0)
-
-    def _heir(self) -> "TappedConnection":
-        """Another one with the same server process and what that has prepared."""
-        heir = TappedConnection(self.pgconn, self.row_factory)
-        heir._autocommit, heir._adapters = True, self._adapters
-        heir._prepared, heir.spares = self._prepared, self.spares
-        return heir
-
-    async def _fail(self, verdict: str) -> None:
-        if verdict == LOST:
-            await self._break()
-        # When the server's own error would be heard depends on its speed: here it is at once.
-        await self.close()
-        raise psycopg.errors.lookup(verdict)("made on purpose")
-
-    async def _break(self) -> None:
-        await self._end(0 if self.closed else self.info.backend_pid)
-        raise psycopg.OperationalError("server closed the connection unexpectedly")
-
-    async def _end(self, backend_pid: int) -> None:
+        spares = self.spares
+        if spares is not None and spares.open and self.sound and not self.closed:
+            heir = self._heir()
+            if heir.at_rest:
+                spares.links.append(heir)
+                self.pgconn = spares.ended
+        busy = not self.closed and not self.at_rest
+        backend_pid = self.info.backend_pid if busy else 0
         await super().close()
         if backend_pid:
             self.tap.broken(backend_pid)
+
+    def _heir(self) -> "TappedConnection":
+        """Another one with the same server process and its plans; what was open is rolled back.
+
+        So does a server that finds its client gone.
+        """
+        heir = TappedConnection(self.pgconn, self.row_factory)
+        heir._autocommit, heir._adapters = True, self._adapters
+        heir.prepared, heir.spares = self.prepared, self.spares
+        if not heir.at_rest:
+            with suppress(psycopg.Error):
+                waiting.wait(heir.trips.make([(b"rollback", None)]), heir.pgconn.socket, 0.1)
+        return heir
+
+    async def _break(self) -> NoReturn:
+        await self.close()
+        raise psycopg.OperationalError("server closed the connection unexpectedly")
 
 
 _RAISE = b"do $$ begin raise exception 'made on purpose' using errcode = '%s'; end $$"
@@ -166,7 +165,6 @@ async def dial(address: Address, tap: Tap, spares: Spares | None = None) -> tupl
         made.tap, made.spares = tap, spares
         made._autocommit = True  # noqa: SLF001
         made._adapters = type(TYPES)(TYPES)  # noqa: SLF001
-        made.prepared_max = None
         made.row_factory = cast("Any", dict_row)
         return made
 
@@ -174,6 +172,7 @@ async def dial(address: Address, tap: Tap, spares: Spares | None = None) -> tupl
     # Virtual time knows no waiting; a busy machine must not end what is slow only in real time.
     limits = "; ".join(f"set {name} = '10min'" for name in GUARDS)
     await psycopg.AsyncConnection.execute(made, limits.encode())
+    made.prepared.after = 0
     return made, direct
 
 
