@@ -44,8 +44,9 @@ async def single(kept: Database, queries: Path, database_url: str) -> Any:
     await database.close()
 
 
+@pytest.mark.parametrize("sent", [False, True], ids=["before it leaves", "when it is answered"])
 async def test_a_process_that_freezes_amid_a_batch_holds_no_lock(
-    kept: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+    kept: Database, database_url: str, monkeypatch: pytest.MonkeyPatch, sent: bool
 ) -> None:
     await kept.execute("put", number=1, what=None)
     frozen = asyncio.Event()
@@ -57,8 +58,14 @@ async def test_a_process_that_freezes_amid_a_batch_holds_no_lock(
         return link, direct
 
     def freeze(pgconn: PGconn) -> PQGen[None]:
-        if pgconn is links[0].pgconn and not frozen.is_set():
-            frozen.set()
+        if pgconn is not links[0].pgconn or frozen.is_set():
+            yield from original(pgconn)
+            return
+        if sent:
+            yield from original(pgconn)
+            yield waiting.WAIT_R
+        frozen.set()
+        while not freezing.cancelling():
             yield waiting.WAIT_R
         yield from original(pgconn)
 
