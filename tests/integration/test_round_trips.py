@@ -177,3 +177,19 @@ async def test_a_parameter_that_cannot_be_sent_leaves_nothing_half_sent(single: 
         await single.batch(("lock_kept", {}), ("put", {"number": 1, "what": object()}))
     assert await single.fetch("all_kept") == []
     assert await server_process(single) == before
+
+
+@pytest.mark.parametrize("unfit", [object(), "\ud800"], ids=["no type", "no text"])
+async def test_what_follows_a_statement_that_never_left_stays_in_the_transaction(
+    single: Database, kept: Database, unfit: object
+) -> None:
+    async def pass_over() -> None:
+        async with single.transaction() as transaction:
+            with pytest.raises((DatabaseError, UnicodeEncodeError)):
+                await transaction.fetch_sql("select %(it)s", {"it": unfit})
+            await transaction.execute("put", number=1, what=None)
+            assert await kept.fetch("all_kept") == []
+
+    with pytest.raises(DatabaseError, match="rolled back"):
+        await pass_over()
+    assert await kept.fetch("all_kept") == []

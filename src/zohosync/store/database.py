@@ -102,7 +102,7 @@ class Transaction:
     async def stream_sql(self, text: str, *, rows: int = 1000) -> AsyncGenerator[list[Row], None]:
         """The rows of a statement in batches of `rows`, each of which may be worked on for 60 s."""
         try:
-            await self._link.trip(*((text, None) for text in (*self._begin(), STREAM_IDLE)))
+            await self._trip("a statement", (STREAM_IDLE, None))
             async with self._link.cursor("zohosync_stream") as cursor:
                 await cursor.execute(text.encode())
                 while batch := await cursor.fetchmany(rows):
@@ -130,10 +130,9 @@ class Transaction:
     ) -> Answer:
         if params is not None or last:
             return (await self._trip(what, (text, params), last=last))[0]
-        first = self._begin()
+        if self._first:
+            await self._trip(what)
         try:  # several statements, it may be: those go alone
-            if first:
-                await self._link.execute(b"; ".join(first))
             cursor = await self._link.execute(text)
         except psycopg.Error as error:
             raise await self._failure(error, what) from error
@@ -142,13 +141,18 @@ class Transaction:
 
     async def _trip(self, what: str, *statements: Statement, last: bool = False) -> list[Answer]:
         """What came back of each; `last`: COMMIT goes with them."""
-        self.committing = last
-        around = [(text, None) for text in self._begin()], [(b"commit", None)] if last else []
+        first, self._first, self.committing = self._first, (), last
+        ahead, commit = [(text, None) for text in first], [(b"commit", None)] if last else []
         try:
-            answers = await self._link.trip(*around[0], *statements, *around[1])
-        except psycopg.Error as error:
-            raise await self._failure(error, what) from error
-        return answers[len(around[0]) :][: len(statements)]
+            answers = await self._link.trip(*ahead, *statements, *commit)
+        except BaseException as error:
+            self.failed = True
+            if self._link.at_rest:  # none has left: what goes ahead still has to
+                self._first = first
+            if isinstance(error, psycopg.Error):
+                raise await self._failure(error, what) from error
+            raise
+        return answers[len(first) :][: len(statements)]
 
     async def _failure(self, error: psycopg.Error, what: str) -> DatabaseError:
         said = failure(error, what, self._address)
@@ -158,11 +162,6 @@ class Transaction:
         elif is_outdated(error):
             self._link.prepared.forget()
         return said
-
-    def _begin(self) -> Sequence[bytes]:
-        """What has still to go ahead, in the same round trip; once."""
-        first, self._first = self._first, ()
-        return first
 
 
 class Database:
